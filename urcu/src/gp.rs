@@ -1,0 +1,404 @@
+//! The grace-period engine: one sequence, one heavy barrier, one scan. All flavors run this code.
+//!
+//! # Order of a grace period
+//! 1. the caller's removal;
+//! 2. a full fence;
+//! 3. the heavy barrier;
+//! 4. the sequence steps to `target`;
+//! 5. the scan, with Acquire: every reader whose depth is not 0 and whose sequence is older than
+//!    `target` is waited for;
+//! 6. a full fence (without it LKMM allows 54 of 315 rings that RCU forbids; x86 and ARM never show it).
+//!
+//! # Why that is a grace period
+//! For each reader T the heavy barrier gives a point in T's program order, before which everything of T
+//! is visible to the scan, and after which T sees everything before the barrier.
+//! * T published its word before that point: it had loaded the sequence before step 4, so its sequence is
+//!   older, and the scan waits until it sees T's Release exit (or later): the section happens before 6.
+//! * T published after that point: what its section reads comes later still and sees the removal.
+//! * T publishes a sequence that it loaded long ago: one of the two cases holds for the *publication*;
+//!   an old sequence only delays. This is what a single parity bit cannot do.
+//! * T registers meanwhile: its registration fence, see [`crate::arena`].
+//!
+//! With step 4 before step 3 a reader could load the pointer early, then read `target`, and be taken for
+//! new. Models: liburcu's urcu-mb proof covers two flips; this shape was checked with herd7 (LKMM).
+//!
+//! # Sharing
+//! Concurrent callers share: one leads, the others wait until a round that *started* after they came is
+//! done. A follower executes its fence and reads `started == k`; the leader of round k + 1 stores
+//! `started` and then executes its own fence: so the follower's removal is before the leader's barrier.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use core::time::Duration;
+use std::time::Instant;
+
+use crate::arena::{Arena, Slot};
+use crate::pad::Padded;
+use crate::park::Event;
+use crate::queue::Queue;
+use crate::stall::{self, Culprit, Report};
+use crate::stats::{Counters, Stats};
+use crate::sys::{self, Wake};
+use crate::word::{Sequence, Word};
+
+/// Bit 0 of the request word: a grace period sleeps, or is about to.
+const ARMED: u64 = 1;
+/// How often a wait looks at the word before it sleeps: 10 to 15 us.
+const SPINS: u32 = 300;
+/// The first sleep, and every sleep of a flavor that cannot prove a wake-up.
+const SHORT_SLEEP: Duration = Duration::from_millis(1);
+
+/// How a sleeping grace period can be sure that a leaving reader will see the request (rules A8, A14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WakeProof {
+    /// The reader's exit is a read-modify-write before it looks at the request.
+    ReaderFence,
+    /// The sleeper executes a heavy barrier after it armed the request.
+    HeavyBarrier,
+    /// Nothing: every sleep is short.
+    None,
+}
+
+/// What differs between flavors. Everything else of a grace period is in this file.
+pub trait Barriers: Sized + 'static {
+    /// The flavor's name in messages.
+    const NAME: &'static str;
+    /// Whether the heavy barrier costs enough to be skipped when no slot but the caller's is claimed.
+    const SKIP_WHEN_ALONE: bool;
+    /// Whether guards count in the reader word. Without, a registration is one long section.
+    const COUNTS_SECTIONS: bool;
+    #[cfg(test)]
+    #[doc(hidden)]
+    const SABOTAGE: Sabotage = Sabotage::None;
+
+    /// The one engine of this flavor.
+    fn engine() -> &'static Engine;
+    /// Stores the word of a first section, ordered by the light barrier before what the section reads.
+    fn publish(word: &AtomicU64, entered: u64);
+    /// Step 3.
+    fn heavy_barrier();
+    /// How a sleep is kept from lasting for ever.
+    fn wake_proof() -> WakeProof;
+    /// The word of a registered thread outside all sections.
+    fn idle() -> Word;
+    /// The calling thread's slot, if it has registered by itself.
+    fn thread_slot() -> Option<&'static Slot> {
+        None
+    }
+}
+
+/// Faults that tests build in, to see that they are caught.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The real thing.
+    None,
+    /// `synchronize` returns at once.
+    NoGracePeriod,
+    /// The scan looks at the first reader only.
+    FirstReaderOnly,
+    /// An inner exit ends the outer section.
+    FlatNesting,
+}
+
+/// What readers load: never written by them while nobody sleeps.
+#[derive(Debug)]
+struct ReadMostly {
+    sequence: AtomicU64,
+    /// An event count, written by RMW only (rule A8): bit 0 armed, above it a count of wake-ups. Its low
+    /// half is the futex word.
+    request: AtomicU64,
+    /// The newest target that somebody sleeps for: who entered at or after it need not wake anybody.
+    wanted: AtomicU64,
+}
+
+/// What updaters share among themselves.
+#[derive(Debug)]
+struct Rounds {
+    started: AtomicU64,
+    done: AtomicU64,
+    leading: AtomicBool,
+    /// Signalled at each end of a leadership.
+    turn: Event,
+}
+
+/// The state of one domain. Constructed once for each flavor, as a static.
+#[derive(Debug)]
+pub struct Engine {
+    read_mostly: Padded<ReadMostly>,
+    rounds: Padded<Rounds>,
+    pub(crate) arena: Arena,
+    pub(crate) queue: Padded<Queue>,
+    pub(crate) counters: Counters,
+    /// The pthread key of the thread-exit hook, plus 1; 0 when there is none yet.
+    pub(crate) exit_key: AtomicU32,
+}
+
+impl Engine {
+    pub(crate) const fn new() -> Self {
+        Self {
+            read_mostly: Padded::new(ReadMostly {
+                sequence: AtomicU64::new(Sequence::FIRST.raw()),
+                request: AtomicU64::new(0),
+                wanted: AtomicU64::new(0),
+            }),
+            rounds: Padded::new(Rounds {
+                started: AtomicU64::new(0),
+                done: AtomicU64::new(0),
+                leading: AtomicBool::new(false),
+                turn: Event::new(),
+            }),
+            arena: Arena::new(),
+            queue: Padded::new(Queue::new()),
+            counters: Counters::new(),
+            exit_key: AtomicU32::new(0),
+        }
+    }
+
+    /// The sequence that a reader publishes at entry. Relaxed: an old one only delays (see the module).
+    #[inline(always)]
+    pub(crate) fn sequence(&self) -> Sequence {
+        Sequence::from_raw(self.read_mostly.sequence.load(Ordering::Relaxed))
+    }
+
+    /// The sequence for a QSBR announcement. Acquire pairs with the step of the sequence: reads after the
+    /// announcement see what was removed before the step.
+    #[inline(always)]
+    pub(crate) fn sequence_to_announce(&self) -> Sequence {
+        Sequence::from_raw(self.read_mostly.sequence.load(Ordering::Acquire))
+    }
+
+    /// Whether a grace period sleeps. Which wake-ups this may miss depends on [`WakeProof`].
+    #[inline(always)]
+    pub(crate) fn is_armed(&self) -> bool {
+        self.read_mostly.request.load(Ordering::Relaxed) & ARMED != 0
+    }
+
+    /// A reader that has left sees the request: wakes all sleepers if it may be one they wait for.
+    ///
+    /// All and not one: with one wake-up for two sleepers the other sleeps on (rule A8). The filter keeps
+    /// hot readers from a system call at every exit while another reader is the culprit.
+    #[cold]
+    pub(crate) fn wake_sleepers(&self, left: Word) {
+        // We saw the request with a Relaxed load: the fence pairs with the SeqCst arming, which came after
+        // `wanted` was raised. Both only rise, so we see this sleeper's target or a newer one.
+        fence(Ordering::SeqCst);
+        let wanted = Sequence::from_raw(self.read_mostly.wanted.load(Ordering::Relaxed));
+        if left.began_before(wanted) {
+            self.disarm_and_wake();
+        }
+    }
+
+    fn disarm_and_wake(&self) {
+        let request = &self.read_mostly.request;
+        let mut value = request.load(Ordering::SeqCst);
+        while value & ARMED != 0 {
+            // +1 drops the bit and steps the count: no sleeper can take this state for an older one.
+            match request.compare_exchange(value, value + 1, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return sys::futex_wake(low_half(request), i32::MAX),
+                Err(now) => value = now,
+            }
+        }
+    }
+
+    /// Waits for a full grace period. `own` is how many claimed slots the caller knows to be its own and
+    /// outside sections. The caller has checked that waiting is no misuse.
+    pub(crate) fn synchronize<B: Barriers>(&'static self, own: usize) {
+        #[cfg(test)]
+        if B::SABOTAGE == Sabotage::NoGracePeriod {
+            return;
+        }
+        let rounds = &self.rounds;
+        // Step 2, for leader and follower alike. Relaxed load: the fence orders it, see "Sharing".
+        fence(Ordering::SeqCst);
+        let wanted = rounds.started.load(Ordering::Relaxed) + 1;
+        loop {
+            let turn = rounds.turn.value();
+            // Acquire pairs with the leader's Release of `done`; the fence is step 6 for a follower.
+            if rounds.done.load(Ordering::Acquire) >= wanted {
+                fence(Ordering::SeqCst);
+                self.counters.shared.add_one();
+                return;
+            }
+            if let Some(leadership) = Leadership::take(rounds) {
+                if rounds.done.load(Ordering::Acquire) < wanted {
+                    self.lead::<B>(&leadership, own);
+                    return;
+                }
+            } else {
+                // A leader that ends after `turn` was read makes this return at once.
+                rounds.turn.wait_while(turn, None);
+            }
+        }
+    }
+
+    fn lead<B: Barriers>(&'static self, leadership: &Leadership<'_>, own: usize) {
+        let rounds = leadership.0;
+        // Only leaders write these two, one at a time: the flag orders them.
+        let round = rounds.started.load(Ordering::Relaxed) + 1;
+        rounds.started.store(round, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        // Rule A9. The count is read after the fence above. Nobody else is claimed: a thread that
+        // registers now executes its registration fence after ours and sees the removal.
+        if !B::SKIP_WHEN_ALONE || self.arena.claimed() > own {
+            B::heavy_barrier();
+            self.counters.heavy_barriers.add_one();
+        }
+        let before = self
+            .read_mostly
+            .sequence
+            .fetch_add(Sequence::STEP, Ordering::SeqCst);
+        let target = Sequence::from_raw(before).next();
+        for slot in self.arena.slots() {
+            self.wait_for::<B>(slot, target);
+            #[cfg(test)]
+            if B::SABOTAGE == Sabotage::FirstReaderOnly {
+                break;
+            }
+        }
+        fence(Ordering::SeqCst);
+        self.counters.grace_periods.add_one();
+        rounds.done.store(round, Ordering::Release);
+    }
+
+    #[inline]
+    fn wait_for<B: Barriers>(&self, slot: &'static Slot, target: Sequence) {
+        if slot.scan().holds_back(target) {
+            self.wait_for_slowly::<B>(slot, target);
+        }
+    }
+
+    #[cold]
+    fn wait_for_slowly<B: Barriers>(&self, slot: &'static Slot, target: Sequence) {
+        // On one CPU the reader cannot run while we spin.
+        let spins = if cpus() > 1 { SPINS } else { 0 };
+        for _ in 0..spins {
+            core::hint::spin_loop();
+            if !slot.scan().holds_back(target) {
+                return;
+            }
+        }
+        self.sleep_until_quiescent::<B>(slot, target);
+    }
+
+    /// Arms the request and sleeps until the reader leaves.
+    ///
+    /// The reader stores its word and then loads the request; we arm and then scan. What keeps both from
+    /// missing each other is the flavor's [`WakeProof`]. With `HeavyBarrier` the first sleep is short and
+    /// unproven, which saves a membarrier for every reader that leaves within 1 ms; if it expires, one
+    /// heavy barrier follows and the scan after it: either the scan sees the exit, or the reader's load
+    /// comes after the barrier and sees the request. The proof holds for that armed state only: when the
+    /// word has moved, it has to be made again.
+    fn sleep_until_quiescent<B: Barriers>(&self, slot: &'static Slot, target: Sequence) {
+        let request = &self.read_mostly.request;
+        let start = Instant::now();
+        let mut watch = stall::Watch::new();
+        let mut proven = None;
+        self.read_mostly
+            .wanted
+            .fetch_max(target.raw(), Ordering::SeqCst);
+        loop {
+            let armed = request.fetch_or(ARMED, Ordering::SeqCst) | ARMED;
+            if !slot.scan().holds_back(target) {
+                break;
+            }
+            let safe = match B::wake_proof() {
+                WakeProof::ReaderFence => true,
+                WakeProof::HeavyBarrier => proven == Some(armed),
+                WakeProof::None => false,
+            };
+            let sleep = if safe {
+                watch.until_due(start.elapsed())
+            } else {
+                SHORT_SLEEP
+            };
+            self.counters.sleeps.add_one();
+            let wake = sys::futex_wait(low_half(request), armed as u32, Some(sleep));
+            if wake == Wake::TimedOut && B::wake_proof() == WakeProof::HeavyBarrier && !safe {
+                B::heavy_barrier();
+                self.counters.heavy_barriers.add_one();
+                proven = Some(armed);
+            }
+            let waited = start.elapsed();
+            if slot.scan().holds_back(target) && watch.is_due(waited) {
+                stall::report(&Report::Stall {
+                    flavor: B::NAME,
+                    culprit: Culprit::of(slot),
+                    waited,
+                    dead: slot.is_abandoned(),
+                });
+            }
+        }
+        // A request left armed would send every reader through the cold path for nothing. Not a reset
+        // (rule A8): this steps the event count as a reader does, and other sleepers look again.
+        self.disarm_and_wake();
+    }
+
+    /// A snapshot of the counters.
+    pub(crate) fn stats(&self) -> Stats {
+        let counters = &self.counters;
+        // `done` first: it can then not be larger than `queued`.
+        let run = self.queue.done();
+        let queued = self.queue.queued();
+        Stats {
+            grace_periods: counters.grace_periods.get(),
+            shared: counters.shared.get(),
+            heavy_barriers: counters.heavy_barriers.get(),
+            sleeps: counters.sleeps.get(),
+            registered: self.arena.claimed() as u64 - counters.abandoned.get(),
+            abandoned: counters.abandoned.get(),
+            callbacks_queued: queued,
+            callbacks_run: run,
+            callbacks_pending: queued - run,
+            callback_panics: counters.callback_panics.get(),
+            callbacks_lost: counters.callbacks_lost.get(),
+        }
+    }
+
+    /// In a forked child: the leader of the parent is gone. `started` and `done` stay (rule A6): setting
+    /// `done = started` would end a grace period that the forking thread's own section still holds back.
+    pub(crate) fn forget_leader_after_fork(&self) {
+        self.rounds.leading.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The right to run a round. Given back also when the scan unwinds.
+struct Leadership<'a>(&'a Rounds);
+
+impl<'a> Leadership<'a> {
+    fn take(rounds: &'a Rounds) -> Option<Self> {
+        // Acquire pairs with the Release in `drop`: `started` and `done` of the last leader are visible.
+        let free = !rounds.leading.swap(true, Ordering::Acquire);
+        free.then_some(Self(rounds))
+    }
+}
+
+impl Drop for Leadership<'_> {
+    fn drop(&mut self) {
+        self.0.leading.store(false, Ordering::Release);
+        // Every end of a leadership, also one that ran no round: a follower may have found the flag taken
+        // and sleep on this turn.
+        self.0.turn.signal();
+    }
+}
+
+/// The half of the event count that futex(2) compares.
+fn low_half(request: &AtomicU64) -> *const u32 {
+    let whole = request.as_ptr().cast_const().cast::<u32>();
+    if cfg!(target_endian = "big") {
+        whole.wrapping_add(1)
+    } else {
+        whole
+    }
+}
+
+fn cpus() -> usize {
+    static CPUS: AtomicU32 = AtomicU32::new(0);
+    match CPUS.load(Ordering::Relaxed) {
+        0 => {
+            let found = sys::cpus();
+            CPUS.store(u32::try_from(found).unwrap_or(u32::MAX), Ordering::Relaxed);
+            found
+        }
+        known => known as usize,
+    }
+}

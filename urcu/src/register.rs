@@ -1,0 +1,150 @@
+//! How a thread gets a slot, gives it back at its end, and whether it may wait for a grace period.
+//!
+//! Registration happens in the slow path of the first `read_lock`. Thread exit is caught by a pthread
+//! key, not by a Rust thread-local with drop glue: key hooks run after those, so they may use RCU.
+//!
+//! In a signal handler the first use is safe where the key is among glibc's first 32 and a slot is free
+//! in a mapped chunk; else the thread must have read once before (rule A19).
+
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::panic::Location;
+use core::sync::atomic::{Ordering, fence};
+
+use crate::arena::{Slot, thread_id};
+use crate::flavor::Automatic;
+use crate::gp::Barriers;
+use crate::stall::{self, Culprit, Report};
+use crate::sys;
+
+thread_local! {
+    /// How many `Thread` handles of any flavor the calling thread owns.
+    static HANDLES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Claims a slot for the calling thread and brings it into its idle state.
+pub(crate) fn claim<B: Barriers>() -> &'static Slot {
+    // Decides whether membarrier works, before this thread can be a reader (rule A19).
+    let idle = B::idle();
+    let slot = B::engine().arena.claim();
+    slot.deeper.store(0, Ordering::Relaxed);
+    slot.word.store(idle.raw(), Ordering::Relaxed);
+    // The registration fence (rule A9), also where membarrier works: either a grace period that counts
+    // or scans slots sees the claim, or this thread's sections see the removal before its fence.
+    fence(Ordering::SeqCst);
+    slot
+}
+
+/// Registers the calling thread. Lock-free; a signal handler may interrupt it and register first.
+#[cold]
+pub(crate) fn register<B: Automatic>() -> &'static Slot {
+    let key = exit_key::<B>();
+    let slot = claim::<B>();
+    if !B::install(slot) {
+        B::engine().arena.release(slot, B::idle());
+        return B::current();
+    }
+    if let Some(key) = key {
+        sys::key_set(key, core::ptr::from_ref(slot).cast());
+    }
+    slot
+}
+
+/// The pthread key of the exit hook, made once for each flavor. `None`: the process has no key left; then
+/// slots of ended threads stay claimed, idle.
+fn exit_key<B: Automatic>() -> Option<u32> {
+    let made = &B::engine().exit_key;
+    match made.load(Ordering::Acquire) {
+        0 => {
+            let key = sys::key_create(on_thread_exit::<B>)?;
+            match made.compare_exchange(0, key + 1, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => Some(key),
+                Err(earlier) => {
+                    sys::key_delete(key);
+                    Some(earlier - 1)
+                }
+            }
+        }
+        known => Some(known - 1),
+    }
+}
+
+/// # Safety
+/// 1. `slot` is what `register` set for the calling thread's key.
+unsafe extern "C" fn on_thread_exit<B: Automatic>(slot: *mut c_void) {
+    // SAFETY: clause 1: a slot of the arena, which lives for ever.
+    let slot = unsafe { &*slot.cast_const().cast::<Slot>() };
+    // Later hooks of this thread may read again: they register anew, and this hook runs again.
+    B::uninstall();
+    let engine = B::engine();
+    if slot.word().depth() == 0 {
+        engine.arena.release(slot, B::idle());
+        return;
+    }
+    // Rule A7: a leaked guard is `&'static`, its references may live anywhere. Never use the slot again.
+    engine.arena.abandon(slot);
+    engine.counters.abandoned.add_one();
+    stall::report(&Report::DiedInSection {
+        flavor: B::NAME,
+        culprit: Culprit::of(slot),
+    });
+}
+
+/// Counts a `Thread` handle of the calling thread.
+pub(crate) fn handle_made() {
+    HANDLES.set(HANDLES.get() + 1);
+}
+
+/// The end of [`handle_made`].
+pub(crate) fn handle_dropped() {
+    HANDLES.set(HANDLES.get() - 1);
+}
+
+/// A slot of the calling thread that is inside a section of this domain, other than `except`.
+pub(crate) fn open_section<B: Barriers>(except: Option<&Slot>) -> Option<&'static Slot> {
+    let automatic = B::thread_slot().filter(|slot| slot.word().depth() != 0);
+    if automatic.is_some() || HANDLES.get() == 0 {
+        return automatic;
+    }
+    let me = thread_id();
+    B::engine().arena.slots().find(|slot| {
+        slot.is_claimed()
+            && slot.owner() == me
+            && slot.word().depth() != 0
+            && except.is_none_or(|except| !core::ptr::eq(except, *slot))
+    })
+}
+
+/// Panics where waiting for a grace period of this domain would never end (rule A2, rcu-deadlock rules).
+#[track_caller]
+pub(crate) fn assert_may_wait<B: Barriers>(what: &str, except: Option<&Slot>) {
+    if let Some(slot) = open_section::<B>(except) {
+        refuse::<B>(what, slot.place());
+    }
+    assert!(
+        !stall::in_hook(),
+        "urcu {}: {what} inside the report hook",
+        B::NAME
+    );
+}
+
+#[cold]
+#[track_caller]
+fn refuse<B: Barriers>(what: &str, place: Option<&Location<'_>>) -> ! {
+    let section = if B::COUNTS_SECTIONS {
+        "a read section"
+    } else {
+        "an online registration of this thread"
+    };
+    match place {
+        Some(place) => panic!(
+            "urcu {}: {what} inside {section} of the same domain would never return; \
+             the section was opened at {place}",
+            B::NAME
+        ),
+        None => panic!(
+            "urcu {}: {what} inside {section} of the same domain would never return",
+            B::NAME
+        ),
+    }
+}

@@ -1,0 +1,267 @@
+//! Who holds a grace period back, and how it is told. The kernel's `rcu_cpu_stall` warnings.
+//!
+//! Reports go to one hook, by default a line on standard error. The hook is called without any lock;
+//! its panic is caught; a call that waits for a grace period is refused inside it (rule A21).
+
+use core::cell::Cell;
+use core::fmt;
+use core::panic::Location;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::arena::Slot;
+
+/// A thread as a message names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Culprit {
+    /// The kernel's thread id, as `ps -T` shows it.
+    pub tid: i32,
+    /// The thread's name when it registered, NUL padded.
+    pub name: [u8; 16],
+    /// Where its outermost section began; known only where urcu was built with debug assertions.
+    pub place: Option<&'static Location<'static>>,
+}
+
+impl Culprit {
+    pub(crate) fn of(slot: &Slot) -> Self {
+        let (tid, name) = slot.identity();
+        Self {
+            tid,
+            name,
+            place: slot.place(),
+        }
+    }
+}
+
+impl fmt::Display for Culprit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self
+            .name
+            .iter()
+            .position(|&b| b == 0)
+            .unwrap_or(self.name.len());
+        write!(
+            f,
+            "thread {} ({})",
+            self.tid,
+            String::from_utf8_lossy(&self.name[..end])
+        )?;
+        match self.place {
+            Some(place) => write!(f, ", section opened at {place}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Something that a daemon's author should see. Printed by `Display` as one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Report {
+    /// A grace period has been waiting longer than [`set_stall_timeout`] for one reader.
+    Stall {
+        /// `memb`, `mb` or `qsbr`.
+        flavor: &'static str,
+        /// The reader.
+        culprit: Culprit,
+        /// How long the grace period has waited.
+        waited: Duration,
+        /// The reader's thread has already ended inside its section: this wait never ends.
+        dead: bool,
+    },
+    /// A thread ended inside a read section; all later grace periods of the domain wait for ever.
+    DiedInSection {
+        /// `memb`, `mb` or `qsbr`.
+        flavor: &'static str,
+        /// The thread that ended.
+        culprit: Culprit,
+    },
+    /// A callback panicked. It counts as run.
+    CallbackPanicked {
+        /// `memb`, `mb` or `qsbr`.
+        flavor: &'static str,
+    },
+    /// The callback worker could not be started; callbacks stay queued, each `call` tries again.
+    NoWorker {
+        /// `memb`, `mb` or `qsbr`.
+        flavor: &'static str,
+    },
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stall {
+                flavor,
+                culprit,
+                waited,
+                dead,
+            } => {
+                write!(
+                    f,
+                    "urcu {flavor}: grace period stalled for {waited:.1?} by {culprit}"
+                )?;
+                if *dead {
+                    f.write_str("; the thread has ended, the wait never will")
+                } else {
+                    Ok(())
+                }
+            }
+            Self::DiedInSection { flavor, culprit } => write!(
+                f,
+                "urcu {flavor}: {culprit} ended inside a read section (a forgotten guard?); \
+                 all later grace periods wait for ever"
+            ),
+            Self::CallbackPanicked { flavor } => {
+                write!(f, "urcu {flavor}: a callback panicked; it counts as run")
+            }
+            Self::NoWorker { flavor } => {
+                write!(
+                    f,
+                    "urcu {flavor}: cannot start the callback worker; callbacks stay queued"
+                )
+            }
+        }
+    }
+}
+
+fn print(report: &Report) {
+    eprintln!("{report}");
+}
+
+/// A `fn(&Report)`, or null for [`print`]. Not a mutex: a fork must never find it locked.
+static HOOK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+static TIMEOUT_MS: AtomicU64 = AtomicU64::new(21_000);
+
+thread_local! {
+    static IN_HOOK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets where reports go, for all domains. The default prints a line on standard error.
+///
+/// The hook runs on the thread that found out, also on one that is just ending, with none of urcu's
+/// locks held. It must not wait for grace periods (that panics); a panic in it is caught and dropped.
+///
+/// ```
+/// urcu::set_report_hook(|report| eprintln!("my daemon: {report}"));
+/// ```
+pub fn set_report_hook(hook: fn(&Report)) {
+    HOOK.store(hook as *mut (), Ordering::Release);
+}
+
+/// Sets how long a grace period waits for one reader before it is reported, once per such period; at
+/// least 1 ms. The default is the kernel's 21 s. Takes effect at the next wait.
+#[doc(alias = "rcu_cpu_stall_timeout")]
+pub fn set_stall_timeout(timeout: Duration) {
+    let ms = u64::try_from(timeout.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1);
+    TIMEOUT_MS.store(ms, Ordering::Relaxed);
+}
+
+/// Whether the calling thread runs the report hook at the moment.
+pub(crate) fn in_hook() -> bool {
+    IN_HOOK.get()
+}
+
+pub(crate) fn report(report: &Report) {
+    if IN_HOOK.replace(true) {
+        return; // a report about the hook itself
+    }
+    let at = HOOK.load(Ordering::Acquire);
+    let hook = if at.is_null() {
+        print
+    } else {
+        // SAFETY: `set_report_hook` alone stores here, and only values of this very type.
+        unsafe { core::mem::transmute::<*mut (), fn(&Report)>(at) }
+    };
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(report))) {
+        core::mem::forget(payload); // its Drop could panic too
+    }
+    IN_HOOK.set(false);
+}
+
+/// Decides when a wait has to be reported. Takes the time as a parameter and reads no clock.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    limit: Duration,
+    reported: u32,
+}
+
+impl Watch {
+    /// A watch with the limit that [`set_stall_timeout`] set.
+    pub(crate) fn new() -> Self {
+        Self::with_limit(Duration::from_millis(TIMEOUT_MS.load(Ordering::Relaxed)))
+    }
+
+    fn with_limit(limit: Duration) -> Self {
+        Self { limit, reported: 0 }
+    }
+
+    fn next(&self) -> Duration {
+        self.limit.saturating_mul(self.reported.saturating_add(1))
+    }
+
+    /// Whether a wait that has lasted `waited` must be reported now: once per limit.
+    pub(crate) fn is_due(&mut self, waited: Duration) -> bool {
+        let due = waited >= self.next();
+        if due {
+            let periods = waited.as_nanos() / self.limit.as_nanos().max(1);
+            self.reported = u32::try_from(periods).unwrap_or(u32::MAX);
+        }
+        due
+    }
+
+    /// How long to sleep until the next report is due.
+    pub(crate) fn until_due(&self, waited: Duration) -> Duration {
+        self.next()
+            .saturating_sub(waited)
+            .max(Duration::from_millis(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_is_due_once_per_period() {
+        let ms = Duration::from_millis;
+        let mut watch = Watch::with_limit(ms(10));
+        assert!(!watch.is_due(ms(9)));
+        assert_eq!(watch.until_due(ms(4)), ms(6));
+        assert!(watch.is_due(ms(10)));
+        assert!(!watch.is_due(ms(11)), "told once, not at every wake-up");
+        assert_eq!(watch.until_due(ms(12)), ms(8));
+        assert!(
+            watch.is_due(ms(35)),
+            "a late look reports once for all missed periods"
+        );
+        assert!(!watch.is_due(ms(39)));
+        assert!(watch.is_due(ms(40)));
+    }
+
+    #[test]
+    fn reports_name_thread_and_end() {
+        let mut name = [0; 16];
+        name[..6].copy_from_slice(b"worker");
+        let culprit = Culprit {
+            tid: 42,
+            name,
+            place: None,
+        };
+        let waited = Duration::from_secs(21);
+        let text = Report::Stall {
+            flavor: "memb",
+            culprit,
+            waited,
+            dead: true,
+        }
+        .to_string();
+        assert!(
+            text.contains("thread 42 (worker)") && text.contains("21.0s"),
+            "{text}"
+        );
+        assert!(text.contains("has ended"), "{text}");
+    }
+}

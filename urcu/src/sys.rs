@@ -1,0 +1,227 @@
+//! Every system and libc call of this crate. Nothing else says `libc::`.
+//!
+//! The wrappers add no policy: they turn errno into a value, keep the caller's errno where a signal
+//! handler may run them, and say what cannot happen.
+
+use core::ffi::c_void;
+use core::ptr::NonNull;
+use std::time::Duration;
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("urcu needs Linux: membarrier(2), futex(2)");
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!(
+    "urcu needs a 64-bit target: a 32-bit grace-period sequence could wrap under a late reader"
+);
+
+/// Why a futex wait returned. The caller looks at its condition again in every case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Somebody woke the word, or the wait ended for no reason (both look alike).
+    Woken,
+    /// The word did not hold the expected value, so nothing was waited for.
+    Changed,
+    /// The time is over.
+    TimedOut,
+}
+
+fn errno() -> i32 {
+    // SAFETY: returns the address of the calling thread's errno, always valid.
+    let at = unsafe { libc::__errno_location() };
+    // SAFETY: see above; only this thread reads or writes it.
+    unsafe { *at }
+}
+
+fn set_errno(value: i32) {
+    // SAFETY: returns the address of the calling thread's errno, always valid.
+    let at = unsafe { libc::__errno_location() };
+    // SAFETY: see above; only this thread reads or writes it.
+    unsafe { *at = value }
+}
+
+/// `FUTEX_WAIT_PRIVATE`: sleeps while `*word == expected`. Keeps errno.
+///
+/// The kernel checks the address; a wrong one is an error that looks like a wake-up.
+pub(crate) fn futex_wait(word: *const u32, expected: u32, timeout: Option<Duration>) -> Wake {
+    let spec = timeout.map(|t| libc::timespec {
+        tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: t.subsec_nanos().into(),
+    });
+    let spec_at = spec.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
+    let saved = errno();
+    // SAFETY: the kernel only reads `*word`, and checks that it can; `spec_at` is null or points at
+    // `spec` above.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word,
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+            expected,
+            spec_at,
+        )
+    };
+    let wake = match ret {
+        0 => Wake::Woken,
+        _ => match errno() {
+            libc::EAGAIN => Wake::Changed,
+            libc::ETIMEDOUT => Wake::TimedOut,
+            _ => Wake::Woken,
+        },
+    };
+    set_errno(saved);
+    wake
+}
+
+/// `FUTEX_WAKE_PRIVATE`: wakes up to `count` sleepers of `word`. Async-signal-safe, keeps errno.
+pub(crate) fn futex_wake(word: *const u32, count: i32) {
+    let saved = errno();
+    // SAFETY: the kernel uses the address of `word` as a key only; FUTEX_WAKE writes nothing.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word,
+            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+            count,
+        )
+    };
+    set_errno(saved);
+}
+
+fn membarrier(command: libc::c_int) -> Result<(), i32> {
+    let saved = errno();
+    // SAFETY: membarrier(2) takes three integers and touches no memory of ours.
+    let ret = unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
+    let result = if ret == 0 { Ok(()) } else { Err(errno()) };
+    set_errno(saved);
+    result
+}
+
+/// Announces that this process will use private expedited membarriers. Idempotent, inherited by fork.
+pub(crate) fn membarrier_register() -> Result<(), i32> {
+    membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+}
+
+/// A full barrier on every CPU that runs a thread of this process.
+pub(crate) fn membarrier_private_expedited() -> Result<(), i32> {
+    membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+}
+
+/// The kernel's id of the calling thread, as `ps -T` shows it.
+pub(crate) fn gettid() -> i32 {
+    // SAFETY: takes nothing, always succeeds.
+    unsafe { libc::gettid() }
+}
+
+/// The calling thread's name, NUL padded.
+pub(crate) fn thread_name() -> [u8; 16] {
+    let mut name = [0_u8; 16];
+    // SAFETY: PR_GET_NAME writes at most 16 bytes, which `name` has.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    name
+}
+
+/// How many CPUs this process may run on; at least 1.
+pub(crate) fn cpus() -> usize {
+    // SAFETY: all-zero bytes are a valid (empty) cpu_set_t.
+    let mut set: libc::cpu_set_t = unsafe { core::mem::zeroed() };
+    // SAFETY: `set` is valid for writes of its own size.
+    let ret = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
+    if ret != 0 {
+        return 1;
+    }
+    // SAFETY: reads the set that was just filled.
+    let count = unsafe { libc::CPU_COUNT(&set) };
+    usize::try_from(count).unwrap_or(1).max(1)
+}
+
+/// Fresh zeroed pages that are never given back; `None` when the kernel has none.
+///
+/// Not malloc: a signal handler may be the first reader of its thread.
+pub(crate) fn map_pages(bytes: usize) -> Option<NonNull<c_void>> {
+    // SAFETY: an anonymous private mapping at an address of the kernel's choice aliases nothing.
+    let at = unsafe {
+        libc::mmap(
+            core::ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if at == libc::MAP_FAILED {
+        None
+    } else {
+        NonNull::new(at)
+    }
+}
+
+/// Gives pages from [`map_pages`] back.
+///
+/// # Safety
+/// 1. `at` and `bytes` are those of one earlier [`map_pages`], and nothing points into the pages.
+pub(crate) unsafe fn unmap_pages(at: NonNull<c_void>, bytes: usize) {
+    // SAFETY: by clause 1 the whole mapping is ours and unused.
+    unsafe { libc::munmap(at.as_ptr(), bytes) };
+}
+
+/// A thread-exit hook: `exit` runs at the end of each thread that set a value other than null.
+pub(crate) type ExitHook = unsafe extern "C" fn(*mut c_void);
+
+/// Makes a pthread key; `None` when the process has used up its keys.
+pub(crate) fn key_create(exit: ExitHook) -> Option<u32> {
+    let mut key: libc::pthread_key_t = 0;
+    // SAFETY: `key` is valid for writes; `exit` is a function for the life of the process.
+    let ret = unsafe { libc::pthread_key_create(&raw mut key, Some(exit)) };
+    (ret == 0).then_some(key)
+}
+
+/// Deletes a key that no thread has set.
+pub(crate) fn key_delete(key: u32) {
+    // SAFETY: the key came from `key_create`; deleting runs no hook.
+    unsafe { libc::pthread_key_delete(key) };
+}
+
+/// Sets the calling thread's value of `key`. glibc allocates here for keys past the first 32.
+pub(crate) fn key_set(key: u32, value: *const c_void) {
+    // SAFETY: the key came from `key_create`; the value is opaque to the library.
+    unsafe { libc::pthread_setspecific(key, value) };
+}
+
+/// Runs `f` with all signals blocked, so that a thread which `f` starts inherits the full mask.
+pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(libc::sigset_t);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: gives the mask back that `pthread_sigmask` stored below.
+            unsafe {
+                libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, core::ptr::null_mut())
+            };
+        }
+    }
+    // SAFETY: all-zero bytes are a valid sigset_t on Linux.
+    let mut all: libc::sigset_t = unsafe { core::mem::zeroed() };
+    // SAFETY: `all` is valid for writes.
+    unsafe { libc::sigfillset(&raw mut all) };
+    let mut old = all;
+    // SAFETY: both sets are valid; only the calling thread's mask changes.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut old) };
+    let _restore = Restore(old);
+    f()
+}
+
+/// A fork hook.
+pub(crate) type ForkHook = unsafe extern "C" fn();
+
+/// Registers fork hooks; they cannot be taken back. `false` when there is no memory for them.
+pub(crate) fn at_fork(prepare: ForkHook, parent: ForkHook, child: ForkHook) -> bool {
+    // SAFETY: the hooks are functions for the life of the process.
+    unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) == 0 }
+}
+
+/// Writes one line to standard error and aborts. Async-signal-safe.
+pub(crate) fn die(line: &str) -> ! {
+    // SAFETY: write(2) reads `line.len()` bytes of `line`.
+    unsafe { libc::write(2, line.as_ptr().cast(), line.len()) };
+    std::process::abort()
+}
