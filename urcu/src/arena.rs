@@ -75,6 +75,12 @@ impl Slot {
         Word::from_raw(self.word.load(Ordering::Acquire))
     }
 
+    /// The word as a sleeper must read it after it armed the request. SeqCst: against a reader that leaves
+    /// by a SeqCst exchange and then loads the request SeqCst, one of the two sees the other's store.
+    pub(crate) fn scan_after_arming(&self) -> Word {
+        Word::from_raw(self.word.load(Ordering::SeqCst))
+    }
+
     /// [`thread_id`] of the thread that claimed the slot last.
     pub(crate) fn owner(&self) -> u64 {
         self.owner.load(Ordering::Relaxed)

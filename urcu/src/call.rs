@@ -88,7 +88,7 @@ impl<F: Flavor> Thread<F> {
 fn barrier<B: Barriers>() {
     let engine = B::engine();
     assert!(
-        !ptr::eq(IN_CALLBACK.get(), engine),
+        !in_callback_of(engine),
         "urcu {}: barrier inside a callback of the same domain would wait for itself",
         B::NAME
     );
@@ -167,10 +167,16 @@ fn run_batch<B: Barriers>() {
         }
         queue.ran();
         ran += 1;
-        if ran % ANNOUNCE_EVERY == 0 {
+        if ran.is_multiple_of(ANNOUNCE_EVERY) {
             queue.announce();
         }
     }
     IN_CALLBACK.set(outer);
     queue.announce();
+}
+
+/// Whether the calling thread runs a callback of this domain: after a fork inside it, the child's only
+/// thread goes on as the worker.
+pub(crate) fn in_callback_of(engine: &Engine) -> bool {
+    ptr::eq(IN_CALLBACK.get(), engine)
 }

@@ -10,6 +10,7 @@
 //! contract.
 
 use crate::arena::thread_id;
+use crate::call::in_callback_of;
 use crate::flavor::{Mb, Memb, Qsbr, engine};
 use crate::gp::Engine;
 use crate::sys;
@@ -34,7 +35,7 @@ unsafe extern "C" fn child() {
     for engine in engines() {
         engine.arena.keep_only(thread_id());
         engine.forget_leader_after_fork();
-        if engine.queue.after_fork_in_child() {
+        if engine.queue.after_fork_in_child(in_callback_of(engine)) {
             engine.counters.callbacks_lost.add_one();
         }
     }

@@ -50,7 +50,7 @@ const SHORT_SLEEP: Duration = Duration::from_millis(1);
 /// How a sleeping grace period can be sure that a leaving reader will see the request (rules A8, A14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WakeProof {
-    /// The reader's exit is a read-modify-write before it looks at the request.
+    /// The reader's exit is a SeqCst exchange before its SeqCst look at the request.
     ReaderFence,
     /// The sleeper executes a heavy barrier after it armed the request.
     HeavyBarrier,
@@ -165,6 +165,13 @@ impl Engine {
     #[inline(always)]
     pub(crate) fn sequence_to_announce(&self) -> Sequence {
         Sequence::from_raw(self.read_mostly.sequence.load(Ordering::Acquire))
+    }
+
+    /// Whether a grace period sleeps, asked after a SeqCst exchange of the word: with the SeqCst arming
+    /// and [`Slot::scan_after_arming`] on the other side, one of the two sees the other.
+    #[inline]
+    pub(crate) fn is_armed_after_exchange(&self) -> bool {
+        self.read_mostly.request.load(Ordering::SeqCst) & ARMED != 0
     }
 
     /// Whether a grace period sleeps. Which wake-ups this may miss depends on [`WakeProof`].
@@ -298,7 +305,7 @@ impl Engine {
             .fetch_max(target.raw(), Ordering::SeqCst);
         loop {
             let armed = request.fetch_or(ARMED, Ordering::SeqCst) | ARMED;
-            if !slot.scan().holds_back(target) {
+            if !slot.scan_after_arming().holds_back(target) {
                 break;
             }
             let safe = match B::wake_proof() {
@@ -348,7 +355,7 @@ impl Engine {
             abandoned: counters.abandoned.get(),
             callbacks_queued: queued,
             callbacks_run: run,
-            callbacks_pending: queued - run,
+            callbacks_pending: queued.saturating_sub(run),
             callback_panics: counters.callback_panics.get(),
             callbacks_lost: counters.callbacks_lost.get(),
         }

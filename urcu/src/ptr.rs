@@ -15,6 +15,9 @@ use crate::flavor::{Flavor, Memb};
 use crate::guard::Guard;
 use crate::retire::Retired;
 
+/// What [`Rcu::compare_exchange`] gives: the old object, or the present one and the value not stored.
+pub type Exchanged<'g, T, F = Memb> = Result<Option<Retired<T, F>>, (Option<&'g T>, Box<T>)>;
+
 /// An owned, nullable pointer: readers dereference it under a [`Guard`], anybody may replace it.
 ///
 /// ```
@@ -153,7 +156,7 @@ impl<T: Send + Sync + 'static, F: Flavor> Rcu<T, F> {
         current: Option<&'g T>,
         new: Box<T>,
         guard: &'g Guard<'_, F>,
-    ) -> Result<Option<Retired<T, F>>, (Option<&'g T>, Box<T>)> {
+    ) -> Exchanged<'g, T, F> {
         let _ = guard;
         let expected = current.map_or(ptr::null_mut(), |at| ptr::from_ref(at).cast_mut());
         let new = Box::into_raw(new);

@@ -246,10 +246,11 @@ impl Queue {
     }
 
     /// In a forked child, which holds `taking` from before the fork: the worker is gone, the callback
-    /// that ran is lost (the result tells), the rest is still here.
-    pub(crate) fn after_fork_in_child(&self) -> bool {
-        let lost = self.running.swap(false, Ordering::Relaxed);
-        let mut left = 0;
+    /// that ran is lost (the result tells), the rest is still here. With `runs_here` the fork happened
+    /// inside that callback: the thread that goes on in the child is the worker.
+    pub(crate) fn after_fork_in_child(&self, runs_here: bool) -> bool {
+        let lost = !runs_here && self.running.swap(false, Ordering::Relaxed);
+        let mut left = u64::from(runs_here);
         for list in [&self.pushed, &self.batch] {
             let mut at = list.load(Ordering::Relaxed);
             // SAFETY: queued records live until they are run, and this is the only thread.
@@ -262,8 +263,10 @@ impl Queue {
         let done = self.done.load(Ordering::Relaxed) + u64::from(lost);
         self.done.store(done, Ordering::Relaxed);
         self.queued.store(done + left, Ordering::Relaxed);
-        self.asleep.store(0, Ordering::Relaxed);
-        self.worker.store(NONE, Ordering::Relaxed);
+        if !runs_here {
+            self.asleep.store(0, Ordering::Relaxed);
+            self.worker.store(NONE, Ordering::Relaxed);
+        }
         self.unlock_taking();
         lost
     }
@@ -311,7 +314,7 @@ mod tests {
         assert!(queue.next_batch());
         let in_parent = queue.pop().unwrap(); // the callback that runs while somebody forks
         queue.lock_taking();
-        assert!(queue.after_fork_in_child());
+        assert!(queue.after_fork_in_child(false));
         assert_eq!((queue.queued(), queue.done()), (4, 1));
         assert!(queue.next_batch());
         while let Some(callback) = queue.pop() {

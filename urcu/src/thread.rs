@@ -122,7 +122,7 @@ impl Thread<Qsbr> {
         // Release pairs with the scan: reads before it happen before what follows the grace period. An
         // exchange, so that the test of the request comes after the store (rule A14): no lost wake-up.
         let left = Word::from_raw(self.slot.word.swap(word, Ordering::SeqCst));
-        if engine::<Qsbr>().is_armed() {
+        if engine::<Qsbr>().is_armed_after_exchange() {
             engine::<Qsbr>().wake_sleepers(left);
         }
     }
@@ -145,7 +145,7 @@ struct Online<F: Flavor>(&'static Slot, PhantomData<F>);
 
 fn go_offline<F: Flavor>(slot: &'static Slot) -> Online<F> {
     let left = Word::from_raw(slot.word.swap(Word::IDLE.raw(), Ordering::SeqCst));
-    if engine::<F>().is_armed() {
+    if engine::<F>().is_armed_after_exchange() {
         engine::<F>().wake_sleepers(left);
     }
     Online(slot, PhantomData)
