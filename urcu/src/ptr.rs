@@ -43,7 +43,7 @@ pub type Exchanged<'g, T, F = Memb> = Result<Option<Retired<T, F>>, (Option<&'g 
 /// 2. What is taken out of a shared `Rcu` goes into a [`Retired`].
 pub struct Rcu<T: Send + Sync + 'static, F: Flavor = Memb> {
     pointer: AtomicPtr<T>,
-    owns: PhantomData<(Box<T>, F)>,
+    owns: PhantomData<(Box<T>, fn() -> F)>,
 }
 
 impl<T: Send + Sync + 'static, F: Flavor> Rcu<T, F> {
@@ -179,8 +179,13 @@ impl<T: Send + Sync + 'static, F: Flavor> Rcu<T, F> {
         }
     }
 
-    /// Whether there is no object at the moment. Needs no guard.
+    /// The address of the object at the moment, to compare and not to follow. Needs no guard.
     #[doc(alias = "rcu_access_pointer")]
+    pub fn as_ptr(&self) -> *const T {
+        self.pointer.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is no object at the moment. Needs no guard.
     pub fn is_null(&self) -> bool {
         self.pointer.load(Ordering::Relaxed).is_null()
     }

@@ -1,0 +1,112 @@
+//! The locks of std and parking_lot around a boxed value. The old box is freed after the unlock.
+
+use core::mem;
+use std::sync::PoisonError;
+
+use crate::peer::{Peer, Reader, Settled};
+use crate::peers::Visitor;
+
+/// The name of std's reader-writer lock in the table.
+pub const STD_RWLOCK: &str = "std RwLock";
+
+pub(super) fn visit(visitor: &mut impl Visitor) {
+    visitor.visit(Locked::<std::sync::RwLock<Box<u64>>>::default());
+    visitor.visit(Locked::<parking_lot::RwLock<Box<u64>>>::default());
+    visitor.visit(Locked::<std::sync::Mutex<Box<u64>>>::default());
+    visitor.visit(Locked::<parking_lot::Mutex<Box<u64>>>::default());
+}
+
+/// What the loops need of a lock. A lock is never poisoned here: nothing panics under it.
+trait Lock: Default + Sync {
+    const NAME: &'static str;
+    fn read(&self) -> u64;
+    fn replace(&self, new: Box<u64>) -> Box<u64>;
+}
+
+impl Lock for std::sync::RwLock<Box<u64>> {
+    const NAME: &'static str = STD_RWLOCK;
+    #[inline]
+    fn read(&self) -> u64 {
+        **Self::read(self).unwrap_or_else(PoisonError::into_inner)
+    }
+    #[inline]
+    fn replace(&self, new: Box<u64>) -> Box<u64> {
+        mem::replace(
+            &mut *self.write().unwrap_or_else(PoisonError::into_inner),
+            new,
+        )
+    }
+}
+
+impl Lock for parking_lot::RwLock<Box<u64>> {
+    const NAME: &'static str = "parking_lot RwLock";
+    #[inline]
+    fn read(&self) -> u64 {
+        **Self::read(self)
+    }
+    #[inline]
+    fn replace(&self, new: Box<u64>) -> Box<u64> {
+        mem::replace(&mut *self.write(), new)
+    }
+}
+
+impl Lock for std::sync::Mutex<Box<u64>> {
+    const NAME: &'static str = "std Mutex";
+    #[inline]
+    fn read(&self) -> u64 {
+        **self.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    #[inline]
+    fn replace(&self, new: Box<u64>) -> Box<u64> {
+        mem::replace(
+            &mut *self.lock().unwrap_or_else(PoisonError::into_inner),
+            new,
+        )
+    }
+}
+
+impl Lock for parking_lot::Mutex<Box<u64>> {
+    const NAME: &'static str = "parking_lot Mutex";
+    #[inline]
+    fn read(&self) -> u64 {
+        **self.lock()
+    }
+    #[inline]
+    fn replace(&self, new: Box<u64>) -> Box<u64> {
+        mem::replace(&mut *self.lock(), new)
+    }
+}
+
+#[derive(Default)]
+struct Locked<L>(L);
+
+impl<L: Lock> Peer for Locked<L> {
+    type Reader<'a>
+        = &'a Self
+    where
+        L: 'a;
+
+    fn name(&self) -> &'static str {
+        L::NAME
+    }
+
+    fn reader(&self) -> &Self {
+        self
+    }
+
+    fn settle(&self) -> Settled {
+        Settled::AllFreed
+    }
+}
+
+impl<L: Lock> Reader for &Locked<L> {
+    #[inline]
+    fn read(&mut self) -> u64 {
+        self.0.read()
+    }
+
+    #[inline]
+    fn update(&mut self, new: u64) {
+        drop(self.0.replace(Box::new(new)));
+    }
+}
