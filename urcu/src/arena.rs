@@ -23,11 +23,14 @@ const FREE: u32 = 0;
 const CLAIMED: u32 = 1;
 /// Claimed for ever: its thread ended inside a section (rule A7).
 const ABANDONED: u32 = 2;
+/// Claimed by a thread whose end nobody will see, because the process has no pthread key left.
+const UNWATCHED: u32 = 3;
 
 /// One registered reader: a cache line that only its thread writes and grace periods read.
 ///
 /// # Invariants
 /// 1. While claimed, only the owning thread (and its signal handlers, nested) writes `word` and `deeper`.
+///    `owner` is 0 in a free slot, so a thread never takes another's slot for its own.
 /// 2. An abandoned slot keeps its word for ever.
 /// 3. Slots are never freed; all-zero bytes are a free slot.
 #[repr(C, align(64))]
@@ -86,9 +89,15 @@ impl Slot {
         self.owner.load(Ordering::Relaxed)
     }
 
-    /// Whether some thread that still lives owns the slot.
-    pub(crate) fn is_claimed(&self) -> bool {
-        self.state.load(Ordering::Acquire) == CLAIMED
+    /// Whether the slot is claimed by the thread with this [`thread_id`]. Exact for the calling thread: the
+    /// state is read with Acquire, and whoever freed the slot had cleared the owner before.
+    pub(crate) fn belongs_to(&self, thread: u64) -> bool {
+        matches!(self.state.load(Ordering::Acquire), CLAIMED | UNWATCHED) && self.owner() == thread
+    }
+
+    /// Notes that nobody will see the owner's end.
+    pub(crate) fn set_unwatched(&self) {
+        self.state.store(UNWATCHED, Ordering::Relaxed);
     }
 
     /// Whether the owner ended inside a section.
@@ -234,31 +243,33 @@ impl Arena {
     pub(crate) fn release(&self, slot: &Slot, idle: Word) {
         debug_assert_eq!(slot.word().depth(), 0);
         slot.word.store(idle.raw(), Ordering::Release);
+        slot.owner.store(0, Ordering::Relaxed);
         slot.state.store(FREE, Ordering::Release);
         // Release: who reads the lower count with Acquire has seen all sections of this thread end.
         self.claimed.fetch_sub(1, Ordering::Release);
     }
 
-    /// Keeps a slot for ever: its thread ended inside a section (rule A7).
+    /// Keeps a slot for ever: its thread ended inside a section, or leaked its handle (rule A7).
     pub(crate) fn abandon(&self, slot: &Slot) {
         slot.state.store(ABANDONED, Ordering::Release);
     }
 
-    /// In a forked child: gives back the slots of all threads but `me`. Abandoned ones stay: what a leaked
-    /// guard protected may live in memory that the child has too.
+    /// In a forked child: gives back the slots of all threads but `me`. Those that belong to threads which
+    /// ended, or may have ended, with something leaked stay: what a leaked guard protected may live in
+    /// memory that the child has too.
     pub(crate) fn keep_only(&'static self, me: u64) {
-        let mut claimed = 0;
+        let mut kept = 0;
         for slot in self.slots() {
-            if slot.is_claimed() && slot.owner() == me {
+            if slot.belongs_to(me) {
                 slot.set_identity(me);
-            } else if slot.is_claimed() {
+            } else if slot.state.load(Ordering::Relaxed) == CLAIMED {
                 slot.word.store(Word::IDLE.raw(), Ordering::Relaxed);
-                slot.state.store(FREE, Ordering::Release);
-                continue;
+                slot.owner.store(0, Ordering::Relaxed);
+                slot.state.store(FREE, Ordering::Relaxed);
             }
-            claimed += usize::from(slot.is_claimed() || slot.is_abandoned());
+            kept += usize::from(slot.state.load(Ordering::Relaxed) != FREE);
         }
-        self.claimed.store(claimed, Ordering::SeqCst);
+        self.claimed.store(kept, Ordering::SeqCst);
     }
 
     /// How many slots are claimed or abandoned. Read after the updater's own full fence.
@@ -339,6 +350,19 @@ mod tests {
         assert!(slot.is_abandoned());
         assert!(!core::ptr::eq(arena.claim(), slot));
         assert_eq!(arena.claimed(), 2);
+    }
+
+    // A thread that had owned the slot before took it for its own while another thread claimed it.
+    #[test]
+    fn a_freed_slot_still_named_its_last_owner() {
+        let arena = leaked();
+        let me = thread_id();
+        let slot = arena.claim();
+        assert!(slot.belongs_to(me));
+        arena.release(slot, Word::IDLE);
+        assert!(!slot.belongs_to(me));
+        slot.state.store(CLAIMED, Ordering::Relaxed); // another thread, before it has stored its name
+        assert!(!slot.belongs_to(me));
     }
 
     #[test]

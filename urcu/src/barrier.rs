@@ -67,7 +67,11 @@ pub(crate) fn heavy() -> bool {
         fence(Ordering::SeqCst);
         return false;
     }
-    if sys::membarrier_private_expedited().is_err() {
+    while let Err(errno) = sys::membarrier_private_expedited() {
+        if sys::is_transient(errno) {
+            std::thread::yield_now(); // kernels for very many CPUs allocate a mask here
+            continue;
+        }
         sys::die(
             "urcu: membarrier(2) worked when this process started and is refused now (a seccomp \
              filter installed later?). Readers run without fences, so no grace period can be \

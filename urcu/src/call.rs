@@ -3,29 +3,21 @@
 //! The worker starts with the first callback, blocks all signals, and sleeps on a futex when it has
 //! nothing to do: an idle process makes no system call. Callbacks of a batch share one grace period.
 
-use core::cell::Cell;
-use core::ptr;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU32, Ordering, fence};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Builder;
 
+use crate::arena::thread_id;
 use crate::flavor::{Domain, Flavor};
-use crate::gp::{Barriers, Engine};
+use crate::gp::Barriers;
 use crate::queue::{Callback, Queue, Worker};
 use crate::register;
 use crate::stall::{self, Report};
 use crate::sys;
 use crate::thread::Thread;
 
-/// How many callbacks run before waiting barriers look again.
-const ANNOUNCE_EVERY: u64 = 64;
-/// While no worker can be started, how many further calls pass before the next try.
-const RETRY_EVERY: u64 = 64;
-
-thread_local! {
-    /// The domain whose callback the calling thread runs.
-    static IN_CALLBACK: Cell<*const Engine> = const { Cell::new(ptr::null()) };
-}
+/// While no worker can be started, each so many calls try again.
+const RETRY_EVERY: u32 = 64;
 
 impl<B: Barriers> Domain<B> {
     /// Runs `callback` on the domain's worker after a grace period that begins after this call.
@@ -35,6 +27,8 @@ impl<B: Barriers> Domain<B> {
     /// call `call` and `synchronize`. No order among callbacks is promised. A panic is caught, reported,
     /// and counts as run. Cost: one allocation, one or two atomic exchanges, a futex wake-up when the
     /// worker sleeps.
+    ///
+    /// In a child forked inside a callback no further callback runs before that one returns.
     ///
     /// Callbacks still queued when the process exits do not run; call [`Domain::barrier`] for that.
     ///
@@ -50,7 +44,7 @@ impl<B: Barriers> Domain<B> {
     pub fn call(callback: impl FnOnce() + Send + 'static) {
         let queue = &B::engine().queue;
         queue.push(Callback::new(callback));
-        if queue.worker() == Worker::None {
+        if queue.worker() == Worker::None && may_retry() {
             start_worker::<B>();
         }
     }
@@ -86,13 +80,12 @@ impl<F: Flavor> Thread<F> {
 
 #[track_caller]
 fn barrier<B: Barriers>() {
-    let engine = B::engine();
+    let queue = &*B::engine().queue;
     assert!(
-        !in_callback_of(engine),
+        !queue.is_consumer(thread_id()),
         "urcu {}: barrier inside a callback of the same domain would wait for itself",
         B::NAME
     );
-    let queue = &*engine.queue;
     let target = queue.queued();
     loop {
         let seen = queue.progress().value();
@@ -103,45 +96,62 @@ fn barrier<B: Barriers>() {
         if queue.worker() == Worker::None && !start_worker::<B>() {
             help::<B>(queue);
         } else {
-            // `announce` follows every move of `done` and every failed start: `seen` is then stale.
+            // Every callback that returns and every start that fails is announced: `seen` is then stale.
             queue.progress().wait_while(seen, None);
         }
     }
 }
 
+/// Failed starts since the last success, in all domains: what is short is the process's.
+static FAILED: AtomicU32 = AtomicU32::new(0);
+
+/// The back-off of `call`: always when no start has failed, else one call in [`RETRY_EVERY`].
+fn may_retry() -> bool {
+    static SKIPPED: AtomicU32 = AtomicU32::new(0);
+    FAILED.load(Ordering::Relaxed) == 0
+        || SKIPPED.fetch_add(1, Ordering::Relaxed) % RETRY_EVERY == RETRY_EVERY - 1
+}
+
 /// Starts the worker unless somebody else does; `false` if that failed.
 #[cold]
 fn start_worker<B: Barriers>() -> bool {
-    let queue = &*B::engine().queue;
-    if !queue.claim_start() {
+    let Some(start) = B::engine().queue.claim_start() else {
         return true;
-    }
+    };
     let name = format!("urcu-{}", B::NAME);
     let spawned = sys::with_signals_blocked(|| Builder::new().name(name).spawn(work::<B>));
-    let success = spawned.is_ok();
-    queue.started(success);
-    if !success {
-        queue.announce();
-        if queue.queued() % RETRY_EVERY == 1 {
-            stall::report(&Report::NoWorker { flavor: B::NAME });
-        }
+    if spawned.is_ok() {
+        FAILED.store(0, Ordering::Relaxed);
+        start.succeeded();
+        return true;
     }
-    success
+    drop(start);
+    if FAILED.fetch_add(1, Ordering::Relaxed) == 0 {
+        stall::report(Report::NoWorker { flavor: B::NAME });
+    }
+    false
 }
 
 /// Runs what is queued on the calling thread, where no worker can be started (rule A21).
 fn help<B: Barriers>(queue: &Queue) {
-    if queue.claim_start() {
-        if queue.next_batch() {
-            run_batch::<B>();
-        }
-        queue.started(false);
-        queue.announce();
+    let Some(start) = queue.claim_start() else {
+        return;
+    };
+    queue.set_consumer(thread_id());
+    if queue.next_batch() {
+        run_batch::<B>();
+    }
+    queue.set_consumer(0);
+    drop(start);
+    if queue.has_pushed() {
+        // Who called meanwhile saw a start under way and left it to us.
+        start_worker::<B>();
     }
 }
 
 fn work<B: Barriers>() {
     let queue = &B::engine().queue;
+    queue.set_consumer(thread_id());
     loop {
         if queue.next_batch() {
             run_batch::<B>();
@@ -157,26 +167,12 @@ fn run_batch<B: Barriers>() {
     let engine = B::engine();
     let queue = &*engine.queue;
     engine.synchronize::<B>(usize::from(B::thread_slot().is_some()));
-    let outer = IN_CALLBACK.replace(engine);
-    let mut ran = 0_u64;
     while let Some(callback) = queue.pop() {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback.run())) {
             core::mem::forget(payload); // its Drop could panic too (rule A21)
             engine.counters.callback_panics.add_one();
-            stall::report(&Report::CallbackPanicked { flavor: B::NAME });
+            stall::report(Report::CallbackPanicked { flavor: B::NAME });
         }
         queue.ran();
-        ran += 1;
-        if ran.is_multiple_of(ANNOUNCE_EVERY) {
-            queue.announce();
-        }
     }
-    IN_CALLBACK.set(outer);
-    queue.announce();
-}
-
-/// Whether the calling thread runs a callback of this domain: after a fork inside it, the child's only
-/// thread goes on as the worker.
-pub(crate) fn in_callback_of(engine: &Engine) -> bool {
-    ptr::eq(IN_CALLBACK.get(), engine)
 }

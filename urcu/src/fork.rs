@@ -5,14 +5,14 @@
 //! counted), and starts a worker anew with its next `call` or `barrier`. Sequence and round numbers stay:
 //! a section that the forking thread is inside of goes on to hold grace periods back.
 //!
-//! No lock is held while waiting for readers, so `prepare` takes only the queues' spin bits: it is bounded.
-//! References that other threads' sections protected are dead in the child; that is part of fork's own
+//! No lock is held while waiting for readers, so `prepare` takes only the queues' spin bits, whose holders
+//! wait for nothing. The child's hook walks the slots and the queued callbacks. References that other threads' sections protected are dead in the child; that is part of fork's own
 //! contract.
 
 use crate::arena::thread_id;
-use crate::call::in_callback_of;
 use crate::flavor::{Mb, Memb, Qsbr, engine};
 use crate::gp::Engine;
+use crate::stall;
 use crate::sys;
 
 fn engines() -> [&'static Engine; 3] {
@@ -32,10 +32,12 @@ unsafe extern "C" fn parent() {
 }
 
 unsafe extern "C" fn child() {
+    stall::after_fork_in_child();
     for engine in engines() {
-        engine.arena.keep_only(thread_id());
-        engine.forget_leader_after_fork();
-        if engine.queue.after_fork_in_child(in_callback_of(engine)) {
+        let me = thread_id();
+        engine.arena.keep_only(me);
+        engine.after_fork_in_child(me);
+        if engine.queue.after_fork_in_child(me) {
             engine.counters.callbacks_lost.add_one();
         }
     }

@@ -20,18 +20,18 @@
 //! * T registers meanwhile: its registration fence, see [`crate::arena`].
 //!
 //! With step 4 before step 3 a reader could load the pointer early, then read `target`, and be taken for
-//! new. Models: liburcu's urcu-mb proof covers two flips; this shape was checked with herd7 (LKMM).
+//! new. This order was checked with herd7 against LKMM, and each step left out or moved was refuted.
 //!
 //! # Sharing
 //! Concurrent callers share: one leads, the others wait until a round that *started* after they came is
 //! done. A follower executes its fence and reads `started == k`; the leader of round k + 1 stores
 //! `started` and then executes its own fence: so the follower's removal is before the leader's barrier.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use core::time::Duration;
 use std::time::Instant;
 
-use crate::arena::{Arena, Slot};
+use crate::arena::{Arena, Slot, thread_id};
 use crate::pad::Padded;
 use crate::park::Event;
 use crate::queue::Queue;
@@ -116,7 +116,8 @@ struct ReadMostly {
 struct Rounds {
     started: AtomicU64,
     done: AtomicU64,
-    leading: AtomicBool,
+    /// The `thread_id` of the leader; 0: nobody leads.
+    leader: AtomicU64,
     /// Signalled at each end of a leadership.
     turn: Event,
 }
@@ -129,8 +130,10 @@ pub struct Engine {
     pub(crate) arena: Arena,
     pub(crate) queue: Padded<Queue>,
     pub(crate) counters: Counters,
-    /// The pthread key of the thread-exit hook, plus 1; 0 when there is none yet.
+    /// The pthread key of the hook for automatic registrations, plus 1; 0 when there is none yet.
     pub(crate) exit_key: AtomicU32,
+    /// The same for threads that own handles.
+    pub(crate) handle_key: AtomicU32,
 }
 
 impl Engine {
@@ -144,13 +147,14 @@ impl Engine {
             rounds: Padded::new(Rounds {
                 started: AtomicU64::new(0),
                 done: AtomicU64::new(0),
-                leading: AtomicBool::new(false),
+                leader: AtomicU64::new(0),
                 turn: Event::new(),
             }),
             arena: Arena::new(),
             queue: Padded::new(Queue::new()),
             counters: Counters::new(),
             exit_key: AtomicU32::new(0),
+            handle_key: AtomicU32::new(0),
         }
     }
 
@@ -180,10 +184,8 @@ impl Engine {
         self.read_mostly.request.load(Ordering::Relaxed) & ARMED != 0
     }
 
-    /// A reader that has left sees the request: wakes all sleepers if it may be one they wait for.
-    ///
-    /// All and not one: with one wake-up for two sleepers the other sleeps on (rule A8). The filter keeps
-    /// hot readers from a system call at every exit while another reader is the culprit.
+    /// A reader that has left sees the request: wakes the sleeper if it may be the one that is waited for.
+    /// The filter keeps hot readers from a system call at every exit while another reader is the culprit.
     #[cold]
     pub(crate) fn wake_sleepers(&self, left: Word) {
         // We saw the request with a Relaxed load: the fence pairs with the SeqCst arming, which came after
@@ -325,9 +327,12 @@ impl Engine {
                 self.counters.heavy_barriers.add_one();
                 proven = Some(armed);
             }
+            if !slot.scan_after_arming().holds_back(target) {
+                break;
+            }
             let waited = start.elapsed();
-            if slot.scan().holds_back(target) && watch.is_due(waited) {
-                stall::report(&Report::Stall {
+            if watch.is_due(waited) {
+                stall::report(Report::Stall {
                     flavor: B::NAME,
                     culprit: Culprit::of(slot),
                     waited,
@@ -336,23 +341,26 @@ impl Engine {
             }
         }
         // A request left armed would send every reader through the cold path for nothing. Not a reset
-        // (rule A8): this steps the event count as a reader does, and other sleepers look again.
+        // (rule A8): it steps the event count as a reader does, so the word serves several sleepers as well,
+        // though today only the leader sleeps here.
         self.disarm_and_wake();
     }
 
     /// A snapshot of the counters.
     pub(crate) fn stats(&self) -> Stats {
         let counters = &self.counters;
-        // `done` first: it can then not be larger than `queued`.
+        // What only follows is read first: it can then not be larger than what it follows.
         let run = self.queue.done();
         let queued = self.queue.queued();
+        let abandoned = counters.abandoned.get();
+        let claimed = self.arena.claimed() as u64;
         Stats {
             grace_periods: counters.grace_periods.get(),
             shared: counters.shared.get(),
             heavy_barriers: counters.heavy_barriers.get(),
             sleeps: counters.sleeps.get(),
-            registered: self.arena.claimed() as u64 - counters.abandoned.get(),
-            abandoned: counters.abandoned.get(),
+            registered: claimed.saturating_sub(abandoned),
+            abandoned,
             callbacks_queued: queued,
             callbacks_run: run,
             callbacks_pending: queued.saturating_sub(run),
@@ -361,10 +369,18 @@ impl Engine {
         }
     }
 
-    /// In a forked child: the leader of the parent is gone. `started` and `done` stay (rule A6): setting
+    /// In a forked child: leader, followers and sleepers of the parent are gone, unless `me` leads (a signal
+    /// handler forked inside its grace period). `started` and `done` stay (rule A6): setting
     /// `done = started` would end a grace period that the forking thread's own section still holds back.
-    pub(crate) fn forget_leader_after_fork(&self) {
-        self.rounds.leading.store(false, Ordering::Relaxed);
+    pub(crate) fn after_fork_in_child(&self, me: u64) {
+        if self.rounds.leader.load(Ordering::Relaxed) != me {
+            self.rounds.leader.store(0, Ordering::Relaxed);
+            // An armed request that nobody sleeps on would send every reader through the cold path.
+            self.read_mostly
+                .request
+                .fetch_and(!ARMED, Ordering::Relaxed);
+        }
+        self.rounds.turn.forget_waiters_after_fork();
     }
 }
 
@@ -374,14 +390,17 @@ struct Leadership<'a>(&'a Rounds);
 impl<'a> Leadership<'a> {
     fn take(rounds: &'a Rounds) -> Option<Self> {
         // Acquire pairs with the Release in `drop`: `started` and `done` of the last leader are visible.
-        let free = !rounds.leading.swap(true, Ordering::Acquire);
-        free.then_some(Self(rounds))
+        let me = thread_id();
+        let won = rounds
+            .leader
+            .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed);
+        won.is_ok().then_some(Self(rounds))
     }
 }
 
 impl Drop for Leadership<'_> {
     fn drop(&mut self) {
-        self.0.leading.store(false, Ordering::Release);
+        self.0.leader.store(0, Ordering::Release);
         // Every end of a leadership, also one that ran no round: a follower may have found the flag taken
         // and sleep on this turn.
         self.0.turn.signal();
@@ -407,5 +426,40 @@ fn cpus() -> usize {
             found
         }
         known => known as usize,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The armed request of the parent's sleeper stayed, and sent every section of the child through the cold
+    // path; its followers stayed counted, and cost a system call at each end of a grace period.
+    #[test]
+    fn a_child_stayed_armed_for_a_sleeper_of_its_parent() {
+        let me = thread_id();
+        let engine = Box::leak(Box::new(Engine::new()));
+        engine.rounds.leader.store(me + 1, Ordering::Relaxed);
+        engine
+            .read_mostly
+            .request
+            .fetch_or(ARMED, Ordering::Relaxed);
+        assert!(Leadership::take(&engine.rounds).is_none());
+        engine.after_fork_in_child(me);
+        assert!(!engine.is_armed());
+        let leadership = Leadership::take(&engine.rounds);
+        assert!(
+            leadership.is_some(),
+            "the parent's leader still leads in the child"
+        );
+
+        // But a leader that forks in a signal handler goes on leading.
+        engine
+            .read_mostly
+            .request
+            .fetch_or(ARMED, Ordering::Relaxed);
+        engine.after_fork_in_child(me);
+        assert!(engine.is_armed());
+        assert!(Leadership::take(&engine.rounds).is_none());
     }
 }

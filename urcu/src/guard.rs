@@ -18,8 +18,8 @@ use crate::word::Word;
 /// Evidence that the calling thread is inside a read section of the domain `F`.
 ///
 /// What [`Rcu::dereference`](crate::Rcu::dereference) gives out lives no longer than the guard. Dropping
-/// the guard is `rcu_read_unlock`: wait-free, no system call unless a grace period sleeps for this very
-/// section. Guards nest, up to 2^32 deep, and may be dropped in any order; the section ends with the last.
+/// the guard is `rcu_read_unlock`: wait-free, no system call unless a grace period sleeps for a section as
+/// old as this one. Guards nest, up to 2^32 deep, and may be dropped in any order; the section ends with the last.
 ///
 /// * `!Send`, `!Sync`: a section belongs to its thread.
 /// * Blocking in a section is allowed and stalls all grace periods of the domain.
@@ -119,6 +119,13 @@ fn enter<B: Barriers>(slot: &'static Slot) {
 #[track_caller]
 fn publish<B: Barriers>(slot: &Slot) {
     B::publish(&slot.word, B::engine().sequence().raw());
+    note_place(slot);
+}
+
+/// Keeps the caller's place for messages, in builds with debug assertions.
+#[inline(always)]
+#[track_caller]
+fn note_place(slot: &Slot) {
     if cfg!(debug_assertions) {
         slot.set_place(Location::caller());
     }
@@ -143,13 +150,12 @@ fn nest<B: Barriers>(slot: &Slot) {
     let word = slot.word();
     match word.depth() {
         0 => {
-            slot.word.store(
-                word.entered(B::engine().sequence()).raw(),
-                Ordering::Relaxed,
-            );
+            slot.word
+                .store(word.entered(B::engine().sequence()).raw(), PUBLISH);
             // No membarrier: pairs with the fences of `Engine::lead`. Either the scan sees this word, or
             // the section sees the removal.
             fence(Ordering::SeqCst);
+            note_place(slot);
         }
         Word::MAX_DEPTH => {
             let deeper = slot.deeper.load(Ordering::Relaxed);

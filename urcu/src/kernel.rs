@@ -56,9 +56,9 @@ pub fn rcu_dereference_protected<'w, T: Send + Sync>(
     p.get(writer)
 }
 
-/// [`Rcu::is_null`]: what a pointer may be asked without a reader.
-pub fn rcu_access_pointer<T: Send + Sync>(p: &Rcu<T>) -> bool {
-    !p.is_null()
+/// [`Rcu::as_ptr`].
+pub fn rcu_access_pointer<T: Send + Sync>(p: &Rcu<T>) -> *const T {
+    p.as_ptr()
 }
 
 /// [`Rcu::assign`].

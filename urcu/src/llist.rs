@@ -258,7 +258,7 @@ mod tests {
         assert!(taken.next().is_some());
         drop(taken);
         for element in &elements[..5] {
-            assert_eq!(list.push(element) == Pushed::AlreadyQueued, false);
+            assert_ne!(list.push(element), Pushed::AlreadyQueued);
         }
         drop(list);
         for element in &elements {

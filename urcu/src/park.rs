@@ -121,8 +121,17 @@ impl Event {
             }
             sys::futex_wait(self.value.as_ptr(), seen, left);
         };
-        self.waiters.fetch_sub(1, Ordering::SeqCst);
+        // Not below 0: a signal handler may have forked inside the wait, and the child starts at 0.
+        let down = |n: u32| n.checked_sub(1);
+        let _ = self
+            .waiters
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, down);
         changed
+    }
+
+    /// In a forked child: who waited is not here.
+    pub(crate) fn forget_waiters_after_fork(&self) {
+        self.waiters.store(0, Ordering::Relaxed);
     }
 }
 

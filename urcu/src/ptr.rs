@@ -43,7 +43,7 @@ pub type Exchanged<'g, T, F = Memb> = Result<Option<Retired<T, F>>, (Option<&'g 
 /// 2. What is taken out of a shared `Rcu` goes into a [`Retired`].
 pub struct Rcu<T: Send + Sync + 'static, F: Flavor = Memb> {
     pointer: AtomicPtr<T>,
-    owns: PhantomData<(Box<T>, fn() -> F)>,
+    owns: PhantomData<(Box<T>, F)>,
 }
 
 impl<T: Send + Sync + 'static, F: Flavor> Rcu<T, F> {

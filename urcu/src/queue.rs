@@ -88,7 +88,7 @@ pub(crate) struct Queue {
     batch: AtomicPtr<Head>,
     /// A callback has been taken off `batch` and has not returned.
     running: AtomicBool,
-    /// Held for the few instructions that move the pushed ones to `batch`; fork waits for it.
+    /// Held while the pushed ones are moved to `batch`, O(batch); fork waits for it.
     taking: AtomicBool,
     /// Raised before a push, so that `done >= queued` covers every push that returned.
     queued: AtomicU64,
@@ -96,6 +96,8 @@ pub(crate) struct Queue {
     /// 1 while the worker sleeps or is about to: the futex word of the worker.
     asleep: AtomicU32,
     worker: AtomicU32,
+    /// The `thread_id` of the worker, or of the thread that helps out for it; 0: nobody.
+    consumer: AtomicU64,
     /// Signalled when `done` has moved.
     progress: Event,
 }
@@ -111,6 +113,7 @@ impl Queue {
             done: AtomicU64::new(0),
             asleep: AtomicU32::new(0),
             worker: AtomicU32::new(NONE),
+            consumer: AtomicU64::new(0),
             progress: Event::new(),
         }
     }
@@ -175,15 +178,28 @@ impl Queue {
         oldest.map(Callback)
     }
 
-    /// Counts a callback that has returned. Release: who sees the count sees what the callback did.
+    /// Counts a callback that has returned, and wakes who waits for that: each one, because the next may
+    /// block for what the waiter does. SeqCst: who sees the count sees what the callback did.
     pub(crate) fn ran(&self) {
         self.running.store(false, Ordering::Relaxed);
         self.done.fetch_add(1, Ordering::SeqCst);
+        self.announce();
     }
 
-    /// Wakes whoever waits for the count to move.
-    pub(crate) fn announce(&self) {
+    /// Wakes whoever waits for the count, or the worker's state, to move.
+    fn announce(&self) {
         self.progress.signal();
+    }
+
+    /// Makes the thread with this `thread_id` the consumer (0: nobody).
+    pub(crate) fn set_consumer(&self, thread: u64) {
+        self.consumer.store(thread, Ordering::Relaxed);
+    }
+
+    /// Whether the thread with this `thread_id` is the consumer: if it asks, it is inside a callback, or in
+    /// the grace period before one.
+    pub(crate) fn is_consumer(&self, thread: u64) -> bool {
+        self.consumer.load(Ordering::Relaxed) == thread
     }
 
     /// Callbacks ever queued. A value read now covers every `push` that happened before.
@@ -196,7 +212,7 @@ impl Queue {
         self.done.load(Ordering::SeqCst)
     }
 
-    /// The event that [`Queue::announce`] signals.
+    /// Signalled when [`Queue::done`] or [`Queue::worker`] has moved.
     pub(crate) fn progress(&self) -> &Event {
         &self.progress
     }
@@ -220,21 +236,20 @@ impl Queue {
         }
     }
 
-    /// Whether the caller is the one who must start the worker.
-    pub(crate) fn claim_start(&self) -> bool {
-        self.worker
-            .compare_exchange(NONE, STARTING, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+    /// The right to start the worker, or to act for it; `None` if it exists or somebody else has the right.
+    pub(crate) fn claim_start(&self) -> Option<Start<'_>> {
+        let claimed =
+            self.worker
+                .compare_exchange(NONE, STARTING, Ordering::AcqRel, Ordering::Relaxed);
+        claimed.is_ok().then_some(Start(self))
     }
 
-    /// The end of [`Queue::claim_start`].
-    pub(crate) fn started(&self, success: bool) {
-        self.worker
-            .store(if success { RUNNING } else { NONE }, Ordering::Release);
+    /// Whether something is pushed that is in no batch yet.
+    pub(crate) fn has_pushed(&self) -> bool {
+        !self.pushed.load(Ordering::SeqCst).is_null()
     }
 
-    // `taking` is held for a bounded handful of instructions (a batch reversal at most), by the worker,
-    // or by a forking thread: a spin lock that yields.
+    // A spin lock that yields: held by the consumer for the reversal of a batch, or by a forking thread.
     pub(crate) fn lock_taking(&self) {
         while self.taking.swap(true, Ordering::Acquire) {
             std::thread::yield_now();
@@ -246,11 +261,12 @@ impl Queue {
     }
 
     /// In a forked child, which holds `taking` from before the fork: the worker is gone, the callback
-    /// that ran is lost (the result tells), the rest is still here. With `runs_here` the fork happened
-    /// inside that callback: the thread that goes on in the child is the worker.
-    pub(crate) fn after_fork_in_child(&self, runs_here: bool) -> bool {
+    /// that ran is lost (the result tells), the rest is still here. If `me` is the consumer, the fork
+    /// happened inside a callback, and the thread that goes on in the child is still the consumer.
+    pub(crate) fn after_fork_in_child(&self, me: u64) -> bool {
+        let runs_here = self.is_consumer(me);
         let lost = !runs_here && self.running.swap(false, Ordering::Relaxed);
-        let mut left = u64::from(runs_here);
+        let mut left = u64::from(runs_here && self.running.load(Ordering::Relaxed));
         for list in [&self.pushed, &self.batch] {
             let mut at = list.load(Ordering::Relaxed);
             // SAFETY: queued records live until they are run, and this is the only thread.
@@ -259,16 +275,39 @@ impl Queue {
                 at = head.next.get();
             }
         }
-        // Threads that were between counting and pushing are gone with their callbacks.
-        let done = self.done.load(Ordering::Relaxed) + u64::from(lost);
-        self.done.store(done, Ordering::Relaxed);
-        self.queued.store(done + left, Ordering::Relaxed);
+        // Threads that were between counting and pushing are gone with their callbacks, which count as done:
+        // `queued` never falls, or a barrier that began before the fork would wait for ever.
+        self.done.store(
+            self.queued.load(Ordering::Relaxed) - left,
+            Ordering::Relaxed,
+        );
+        self.progress.forget_waiters_after_fork();
         if !runs_here {
             self.asleep.store(0, Ordering::Relaxed);
+            self.consumer.store(0, Ordering::Relaxed);
             self.worker.store(NONE, Ordering::Relaxed);
         }
         self.unlock_taking();
         lost
+    }
+}
+
+/// The right to start the worker. Dropping it gives the right back and wakes who waits for the outcome.
+#[must_use]
+pub(crate) struct Start<'q>(&'q Queue);
+
+impl Start<'_> {
+    /// The worker runs.
+    pub(crate) fn succeeded(self) {
+        self.0.worker.store(RUNNING, Ordering::Release);
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Start<'_> {
+    fn drop(&mut self) {
+        self.0.worker.store(NONE, Ordering::Release);
+        self.0.announce();
     }
 }
 
@@ -314,7 +353,7 @@ mod tests {
         assert!(queue.next_batch());
         let in_parent = queue.pop().unwrap(); // the callback that runs while somebody forks
         queue.lock_taking();
-        assert!(queue.after_fork_in_child(false));
+        assert!(queue.after_fork_in_child(1));
         assert_eq!((queue.queued(), queue.done()), (4, 1));
         assert!(queue.next_batch());
         while let Some(callback) = queue.pop() {

@@ -4,12 +4,13 @@
 //! key, not by a Rust thread-local with drop glue: key hooks run after those, so they may use RCU.
 //!
 //! In a signal handler the first use is safe where the key is among glibc's first 32 and a slot is free
-//! in a mapped chunk; else the thread must have read once before (rule A19).
+//! in a mapped chunk; else the thread must have read once before (rule A19). fork(2) in a handler that may
+//! have interrupted a registration is not supported (POSIX forbids fork in handlers since 2024).
 
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::panic::Location;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use crate::arena::{Slot, thread_id};
 use crate::flavor::Automatic;
@@ -38,28 +39,29 @@ pub(crate) fn claim<B: Barriers>() -> &'static Slot {
 /// Registers the calling thread. Lock-free; a signal handler may interrupt it and register first.
 #[cold]
 pub(crate) fn register<B: Automatic>() -> &'static Slot {
-    let key = exit_key::<B>();
+    let key = key(&B::engine().exit_key, on_thread_exit::<B>);
     let slot = claim::<B>();
     if !B::install(slot) {
         B::engine().arena.release(slot, B::idle());
         return B::current();
     }
-    if let Some(key) = key {
-        sys::key_set(key, core::ptr::from_ref(slot).cast());
+    match key {
+        Some(key) => sys::key_set(key, core::ptr::from_ref(slot).cast()),
+        None => slot.set_unwatched(),
     }
     slot
 }
 
-/// The pthread key of the exit hook, made once for each flavor. `None`: the process has no key left; then
-/// slots of ended threads stay claimed, idle.
-fn exit_key<B: Automatic>() -> Option<u32> {
-    let made = &B::engine().exit_key;
+/// A pthread key with this hook, made once. `None`: the process has no key left; then the slots of ended
+/// threads stay claimed.
+fn key(made: &AtomicU32, hook: sys::ExitHook) -> Option<u32> {
     match made.load(Ordering::Acquire) {
         0 => {
-            let key = sys::key_create(on_thread_exit::<B>)?;
+            let key = sys::key_create(hook)?;
             match made.compare_exchange(0, key + 1, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => Some(key),
                 Err(earlier) => {
+                    // Nobody has set it: the number never left this function.
                     sys::key_delete(key);
                     Some(earlier - 1)
                 }
@@ -81,18 +83,42 @@ unsafe extern "C" fn on_thread_exit<B: Automatic>(slot: *mut c_void) {
         engine.arena.release(slot, B::idle());
         return;
     }
-    // Rule A7: a leaked guard is `&'static`, its references may live anywhere. Never use the slot again.
-    engine.arena.abandon(slot);
-    engine.counters.abandoned.add_one();
-    stall::report(&Report::DiedInSection {
-        flavor: B::NAME,
-        culprit: Culprit::of(slot),
-    });
+    abandon::<B>(slot);
 }
 
-/// Counts a `Thread` handle of the calling thread.
-pub(crate) fn handle_made() {
+/// Rule A7: a leaked guard is `&'static`, its references may live anywhere. Never use the slot again.
+fn abandon<B: Barriers>(slot: &Slot) {
+    let engine = B::engine();
+    engine.arena.abandon(slot);
+    engine.counters.abandoned.add_one();
+    if slot.word().depth() != 0 {
+        stall::report(Report::DiedInSection {
+            flavor: B::NAME,
+            culprit: Culprit::of(slot),
+        });
+    }
+}
+
+/// A thread ends that once had a handle: those that it still owns were leaked, so their guards may be
+/// `&'static` too. Their slots are never given back.
+unsafe extern "C" fn on_exit_with_handles<B: Barriers>(_: *mut c_void) {
+    let me = thread_id();
+    for slot in B::engine().arena.slots() {
+        // The automatic slot has a hook of its own, which may run before or after this one.
+        let automatic = B::thread_slot().is_some_and(|own| core::ptr::eq(own, slot));
+        if slot.belongs_to(me) && !automatic {
+            abandon::<B>(slot);
+        }
+    }
+}
+
+/// Counts a `Thread` handle of the calling thread, and sees to it that a leaked one is found.
+pub(crate) fn handle_made<B: Barriers>(slot: &Slot) {
     HANDLES.set(HANDLES.get() + 1);
+    match key(&B::engine().handle_key, on_exit_with_handles::<B>) {
+        Some(key) => sys::key_set(key, core::ptr::from_ref(slot).cast()),
+        None => slot.set_unwatched(),
+    }
 }
 
 /// The end of [`handle_made`].
@@ -108,8 +134,7 @@ pub(crate) fn open_section<B: Barriers>(except: Option<&Slot>) -> Option<&'stati
     }
     let me = thread_id();
     B::engine().arena.slots().find(|slot| {
-        slot.is_claimed()
-            && slot.owner() == me
+        slot.belongs_to(me)
             && slot.word().depth() != 0
             && except.is_none_or(|except| !core::ptr::eq(except, *slot))
     })

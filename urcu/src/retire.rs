@@ -21,7 +21,7 @@ use crate::thread::Thread;
 #[must_use = "dropping it frees the object after a grace period; say `.free()` if you mean that"]
 pub struct Retired<T: Send + Sync + 'static, F: Flavor = Memb> {
     object: NonNull<T>,
-    owns: PhantomData<(Box<T>, fn() -> F)>,
+    owns: PhantomData<(Box<T>, F)>,
 }
 
 // SAFETY: a `Retired` is the right to free a `T` later, on any thread: needs `T: Send`. Old readers may

@@ -1,16 +1,22 @@
 //! Who holds a grace period back, and how it is told. The kernel's `rcu_cpu_stall` warnings.
 //!
-//! Reports go to one hook, by default a line on standard error. The hook is called without any lock;
+//! Reports go to one hook, by default a line on standard error. The hook runs on a thread of its own, so
+//! that it can neither hold up a grace period nor meet a lock that the reporting thread's caller holds;
 //! its panic is caught; a call that waits for a grace period is refused inside it (rule A21).
 
 use core::cell::Cell;
 use core::fmt;
 use core::panic::Location;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::Builder;
 use std::time::Duration;
 
 use crate::arena::Slot;
+use crate::llist::{Linked, Llist};
+use crate::sys;
 
 /// A thread as a message names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +132,8 @@ impl fmt::Display for Report {
 }
 
 fn print(report: &Report) {
-    eprintln!("{report}");
+    // A closed standard error is nobody's fault here.
+    let _ = writeln!(std::io::stderr(), "{report}");
 }
 
 /// A `fn(&Report)`, or null for [`print`]. Not a mutex: a fork must never find it locked.
@@ -139,8 +146,9 @@ thread_local! {
 
 /// Sets where reports go, for all domains. The default prints a line on standard error.
 ///
-/// The hook runs on the thread that found out, also on one that is just ending, with none of urcu's
-/// locks held. It must not wait for grace periods (that panics); a panic in it is caught and dropped.
+/// The hook runs on a thread of its own, which lives as long as there is something to tell; where none can
+/// be started the line is printed instead.
+/// It must not wait for grace periods (that panics); a panic in it is caught and dropped.
 ///
 /// ```
 /// urcu::set_report_hook(|report| eprintln!("my daemon: {report}"));
@@ -164,21 +172,51 @@ pub(crate) fn in_hook() -> bool {
     IN_HOOK.get()
 }
 
-pub(crate) fn report(report: &Report) {
-    if IN_HOOK.replace(true) {
-        return; // a report about the hook itself
+/// Reports that no hook has seen yet, newest first. Lock-free: a fork must never find it locked.
+static PENDING: Llist<Report> = Llist::new();
+/// Whether the reporter thread runs.
+static REPORTING: AtomicBool = AtomicBool::new(false);
+
+/// Hands a report to the hook, on another thread. Never waits for the hook.
+pub(crate) fn report(report: Report) {
+    PENDING.push(&Arc::new(Linked::new(report)));
+    // SeqCst pairs with the end of `run_hook`: either it sees our report, or we see that it has ended.
+    if REPORTING.swap(true, Ordering::SeqCst) {
+        return;
     }
-    let at = HOOK.load(Ordering::Acquire);
-    let hook = if at.is_null() {
-        print
-    } else {
-        // SAFETY: `set_report_hook` alone stores here, and only values of this very type.
-        unsafe { core::mem::transmute::<*mut (), fn(&Report)>(at) }
-    };
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(report))) {
-        core::mem::forget(payload); // its Drop could panic too
+    let builder = Builder::new().name("urcu-report".into());
+    if sys::with_signals_blocked(|| builder.spawn(run_hook)).is_err() {
+        REPORTING.store(false, Ordering::SeqCst);
+        PENDING.take_all().for_each(|report| print(&report));
     }
-    IN_HOOK.set(false);
+}
+
+fn run_hook() {
+    IN_HOOK.set(true);
+    loop {
+        let mut reports: Vec<_> = PENDING.take_all().collect();
+        while let Some(report) = reports.pop() {
+            let at = HOOK.load(Ordering::Acquire);
+            let hook = if at.is_null() {
+                print
+            } else {
+                // SAFETY: `set_report_hook` alone stores here, and only values of this very type.
+                unsafe { core::mem::transmute::<*mut (), fn(&Report)>(at) }
+            };
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&report))) {
+                core::mem::forget(payload); // its Drop could panic too
+            }
+        }
+        REPORTING.store(false, Ordering::SeqCst);
+        if PENDING.is_empty() || REPORTING.swap(true, Ordering::SeqCst) {
+            return;
+        }
+    }
+}
+
+/// In a forked child: the reporter is gone. What it had not taken is told with the next report.
+pub(crate) fn after_fork_in_child() {
+    REPORTING.store(false, Ordering::Relaxed);
 }
 
 /// Decides when a wait has to be reported. Takes the time as a parameter and reads no clock.

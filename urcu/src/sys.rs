@@ -106,6 +106,11 @@ pub(crate) fn membarrier_private_expedited() -> Result<(), i32> {
     membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
 }
 
+/// Whether an error of [`membarrier_private_expedited`] says "not now" and not "not allowed".
+pub(crate) fn is_transient(errno: i32) -> bool {
+    matches!(errno, libc::ENOMEM | libc::EINTR | libc::EAGAIN)
+}
+
 /// The kernel's id of the calling thread, as `ps -T` shows it.
 pub(crate) fn gettid() -> i32 {
     // SAFETY: takes nothing, always succeeds.
@@ -176,7 +181,8 @@ pub(crate) fn key_create(exit: ExitHook) -> Option<u32> {
     (ret == 0).then_some(key)
 }
 
-/// Deletes a key that no thread has set.
+/// Deletes a key. The caller has seen to it that no thread set it; a value set would never be handed to the
+/// hook.
 pub(crate) fn key_delete(key: u32) {
     // SAFETY: the key came from `key_create`; deleting runs no hook.
     unsafe { libc::pthread_key_delete(key) };
@@ -188,7 +194,8 @@ pub(crate) fn key_set(key: u32, value: *const c_void) {
     unsafe { libc::pthread_setspecific(key, value) };
 }
 
-/// Runs `f` with all signals blocked, so that a thread which `f` starts inherits the full mask.
+/// Runs `f` with all signals blocked but those that a thread raises itself by a fault, so that a thread
+/// which `f` starts inherits that mask, and crash handlers still work there.
 pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
     struct Restore(libc::sigset_t);
     impl Drop for Restore {
@@ -203,6 +210,18 @@ pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
     let mut all: libc::sigset_t = unsafe { core::mem::zeroed() };
     // SAFETY: `all` is valid for writes.
     unsafe { libc::sigfillset(&raw mut all) };
+    let faults = [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGSYS,
+    ];
+    for fault in faults {
+        // SAFETY: `all` is a filled set, `fault` a valid signal number.
+        unsafe { libc::sigdelset(&raw mut all, fault) };
+    }
     let mut old = all;
     // SAFETY: both sets are valid; only the calling thread's mask changes.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut old) };

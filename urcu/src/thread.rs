@@ -48,7 +48,7 @@ pub struct Thread<F: Flavor = Memb> {
 impl<F: Flavor> Thread<F> {
     pub(crate) fn new() -> Self {
         let slot = register::claim::<F::Barriers>();
-        register::handle_made();
+        register::handle_made::<F::Barriers>(slot);
         if !F::Barriers::COUNTS_SECTIONS {
             F::Barriers::publish(&slot.word, engine::<F>().sequence().raw());
         }

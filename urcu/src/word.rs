@@ -7,7 +7,7 @@
 //! +--------------------------------------+--+--+--------------+
 //! ```
 //! * depth: how many sections are open, 0 to 16 383; what goes beyond is counted in the slot.
-//! * F, *fallback*: set while idle where membarrier is absent; it only forces the slow path.
+//! * F, *fallback*: set where membarrier is absent, idle or not; it only forces the slow path.
 //! * U, *unregistered*: only in the sentinel slot; it forces the slow path too.
 //!
 //! Depth and flags are different things (rule A10): scan, misuse check and thread exit look at

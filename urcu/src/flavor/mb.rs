@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::arena::Slot;
 use crate::barrier;
-use crate::flavor::{registered, thread_slot};
+use crate::flavor::{PUBLISH, registered, thread_slot};
 use crate::gp::{Barriers, Engine, WakeProof};
 use crate::word::Word;
 
@@ -35,7 +35,7 @@ impl Barriers for MbBarriers {
             word.swap(entered, Ordering::SeqCst);
             barrier::light();
         } else {
-            word.store(entered, Ordering::Relaxed);
+            word.store(entered, PUBLISH);
             fence(Ordering::SeqCst);
         }
     }

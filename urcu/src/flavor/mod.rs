@@ -3,6 +3,8 @@
 mod mb;
 mod memb;
 mod qsbr;
+#[cfg(test)]
+pub(crate) mod sabotaged;
 
 pub(crate) use mb::MbBarriers;
 pub(crate) use memb::MembBarriers;
@@ -40,7 +42,7 @@ impl<B: Barriers> core::fmt::Debug for Domain<B> {
 }
 
 /// What stands for a flavor in the types of guards and pointers: [`Memb`], [`Mb`] or [`Qsbr`]. Sealed.
-pub trait Flavor: sealed::Sealed + 'static {
+pub trait Flavor: sealed::Sealed + Send + Sync + 'static {
     #[doc(hidden)]
     type Barriers: Barriers;
 }

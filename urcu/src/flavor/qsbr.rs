@@ -6,6 +6,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
+use crate::flavor::PUBLISH;
 use crate::gp::{Barriers, Engine, WakeProof};
 use crate::word::Word;
 
@@ -28,7 +29,7 @@ impl Barriers for QsbrBarriers {
     /// Going online. The fence pairs with the updater's: either the scan sees this word, or what the
     /// thread reads from now on sees the removal.
     fn publish(word: &AtomicU64, entered: u64) {
-        word.store(entered, Ordering::Relaxed);
+        word.store(entered, PUBLISH);
         fence(Ordering::SeqCst);
     }
 

@@ -1,0 +1,77 @@
+//! A14 and A8: a grace period that sleeps is woken by the reader that leaves. The stall time-out is an
+//! hour here, so a lost wake-up is a hang, and the child's watchdog ends it.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use crate::flavors::{Reader, Stage, every_flavor, wait_until};
+
+const ROUNDS: usize = 100;
+
+fn woken<R: Reader>() {
+    static INSIDE: Stage = Stage::new();
+    static DONE: Stage = Stage::new();
+    urcu::set_stall_timeout(Duration::from_secs(3600));
+    let reader = std::thread::spawn(|| {
+        let mut reader = R::join();
+        for round in 1..=ROUNDS {
+            let before = R::stats().sleeps;
+            let guard = reader.lock();
+            INSIDE.next();
+            // Two sleeps: the first may be the short one that needs no proof of a wake-up.
+            wait_until(|| R::stats().sleeps >= before + 2 || one_sleep_is_long::<R>(before));
+            drop(guard);
+            reader.away(|| DONE.wait_for(round));
+        }
+    });
+    let mut updater = R::join();
+    for round in 1..=ROUNDS {
+        updater.away(|| INSIDE.wait_for(round));
+        updater.synchronize();
+        DONE.next();
+    }
+    updater.away(|| reader.join().unwrap());
+}
+every_flavor!(a14_a_sleeping_grace_period_is_woken_by_the_exit, woken in child);
+
+/// qsbr proves its wake-ups from the first sleep on.
+fn one_sleep_is_long<R: Reader>(before: u64) -> bool {
+    R::NAME == "qsbr" && R::stats().sleeps > before
+}
+
+/// Two readers, two updaters: the one reader's wake-up must not be the other sleeper's loss.
+fn two_sleepers<R: Reader>() {
+    static ENTERED: [Stage; 2] = [const { Stage::new() }; 2];
+    static RETURNED: AtomicUsize = AtomicUsize::new(0);
+    urcu::set_stall_timeout(Duration::from_secs(3600));
+    let rounds = 50;
+    std::thread::scope(|s| {
+        for me in 0..2 {
+            s.spawn(move || {
+                let mut reader = R::join();
+                for round in 1..=rounds {
+                    let guard = reader.lock();
+                    ENTERED[me].next();
+                    ENTERED[1 - me].wait_for(round);
+                    let before = R::stats().sleeps;
+                    wait_until(|| R::stats().sleeps > before + me as u64);
+                    drop(guard);
+                    reader.away(|| wait_until(|| RETURNED.load(SeqCst) >= 2 * round));
+                }
+            });
+        }
+        for _ in 0..2 {
+            s.spawn(move || {
+                let mut updater = R::join();
+                for round in 1..=rounds {
+                    updater.away(|| ENTERED.iter().for_each(|e| e.wait_for(round)));
+                    updater.synchronize();
+                    RETURNED.fetch_add(1, SeqCst);
+                    updater.away(|| wait_until(|| RETURNED.load(SeqCst) >= 2 * round));
+                }
+            });
+        }
+    });
+}
+every_flavor!(a08_no_sleeper_is_left_behind, two_sleepers in child);
