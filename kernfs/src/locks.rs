@@ -1,0 +1,64 @@
+//! The hashed mutexes of the open files.
+//!
+//! The kernel's `kernfs_global_locks` (6.0): one global mutex was contended on machines with hundreds of
+//! CPUs, one in every node would bloat them, so nodes hash into a table whose size goes by the number of
+//! CPUs. Each mutex protects a [`Writer`], without which nobody changes an open node's pointer; the pointer
+//! remembers its writer, so a node belongs to one mutex for ever.
+
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use urcu::Writer;
+
+/// Which mutex of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot(usize);
+
+static TABLE: LazyLock<Box<[Mutex<Writer>]>> = LazyLock::new(|| {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    (0..size(cpus)).map(|_| Mutex::new(Writer::new())).collect()
+});
+
+/// The kernel's sizes.
+fn size(cpus: usize) -> usize {
+    match cpus {
+        0..=1 => 2,
+        2..=3 => 4,
+        4..=7 => 16,
+        8..=15 => 64,
+        16..=31 => 256,
+        32.. => 1024,
+    }
+}
+
+impl Slot {
+    /// The mutex of a node. `seed` keeps trees apart, whose ids are alike.
+    pub(crate) fn of(seed: u64, id: u64) -> Self {
+        let mixed = (seed ^ id.rotate_left(32))
+            .wrapping_add(id)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let high = usize::try_from(mixed >> 32).unwrap_or(0);
+        Self(high & (TABLE.len() - 1))
+    }
+
+    /// Takes the mutex. Held for a few instructions, never over a callback.
+    pub(crate) fn lock(self) -> MutexGuard<'static, Writer> {
+        TABLE[self.0].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_two_and_nodes_spread() {
+        for cpus in [0, 1, 2, 4, 8, 16, 32, 4096] {
+            assert!(size(cpus).is_power_of_two());
+        }
+        let mut used = vec![0; TABLE.len()];
+        for id in 0..4096 {
+            used[Slot::of(7, id).0] += 1;
+        }
+        assert!(used.iter().all(|n| *n > 0), "{used:?}");
+    }
+}

@@ -1,0 +1,250 @@
+//! What a file can do: the callbacks of its owner, and how they are called.
+//!
+//! The kernel's `struct kernfs_ops`. [`Ops`] is what a user writes; the rest of the crate sees it without
+//! its type ([`AnyOps`], and [`AnyOpen`] for one open file). Every call goes through [`guarded`]: a panic
+//! of a callback becomes EIO and a line on stderr.
+//!
+//! Left out until a later step: `seq_start`/`seq_next`, `mmap`, `llseek`, `prealloc`.
+
+use core::panic::AssertUnwindSafe;
+use std::io::Write as _;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use crate::cx::{Cx, Host};
+use crate::error::{Errno, Result};
+use crate::flags::{Has, PollFlags};
+use crate::seq::Seq;
+
+/// The callbacks of a file.
+///
+/// All but `release` run under an active reference of the node: while one runs, removal of the node
+/// waits, and once [`Node::remove`](crate::Node::remove) has returned none runs and none will. `show`,
+/// `read` and `write` of one open file never run at the same time; those of two open files do. Callbacks
+/// run on the thread that called the operation, hold no lock of this crate but the open file's own, and
+/// may block.
+///
+/// A callback that panics fails with EIO, as does one that claims to have read or written more than it
+/// was given.
+///
+/// ```
+/// use kernfs::{Cx, Errno, Has, OpenFlags, Ops, Result, Root, Seq};
+/// use std::sync::Mutex;
+///
+/// struct Greeting(Mutex<String>);
+///
+/// impl Ops for Greeting {
+///     const HAS: Has = Has::SHOW.with(Has::WRITE);
+///     type Open = ();
+///
+///     fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+///         Ok(())
+///     }
+///     fn show(&self, _: &mut Cx<'_>, _: &(), seq: &mut Seq) -> Result<()> {
+///         writeln!(seq, "{}", self.0.lock().unwrap());
+///         Ok(())
+///     }
+///     fn write(&self, cx: &mut Cx<'_>, _: &(), data: &[u8], _: u64) -> Result<usize> {
+///         let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
+///         *self.0.lock().unwrap() = text.trim_end().to_owned();
+///         cx.notify();
+///         Ok(data.len())
+///     }
+/// }
+///
+/// let root = Root::new();
+/// let file = root.create_file("greeting", 0o644, 0, Greeting(Mutex::default()))?;
+/// let open = file.open(OpenFlags::RDWR)?;
+/// open.write_at(b"hello\n", 0)?;
+/// let mut text = [0; 64];
+/// let n = open.read_at(&mut text, 0)?;
+/// assert_eq!(&text[..n], b"hello\n");
+/// # Ok::<(), kernfs::Error>(())
+/// ```
+#[doc(alias = "kernfs_ops")]
+pub trait Ops: Send + Sync + 'static {
+    /// Which of the callbacks there are. A callback that is not named here is never called.
+    const HAS: Has;
+
+    /// What belongs to one open file; dropped with it. `()` if nothing does.
+    type Open: Send + Sync + 'static;
+
+    /// The longest write that is handed over in one piece; more is E2BIG. 0: writes are cut to 4096 bytes.
+    /// Asked at each open.
+    fn atomic_write_len(&self) -> usize {
+        0
+    }
+
+    /// A file is being opened. An error is what the opener gets; `release` is then not called.
+    ///
+    /// # Errors
+    /// Whatever the owner wants to answer.
+    fn open(&self, cx: &mut Cx<'_>) -> Result<Self::Open>;
+
+    /// Writes the whole text of the file. See [`Seq`].
+    ///
+    /// # Errors
+    /// The reader gets the error; nothing of the text is shown.
+    #[doc(alias = "seq_show")]
+    fn show(&self, cx: &mut Cx<'_>, open: &Self::Open, seq: &mut Seq) -> Result<()> {
+        let _ = (cx, open, seq);
+        Err(Errno::EINVAL.into())
+    }
+
+    /// Reads up to `buffer.len()` bytes (at most 4096) at `offset`.
+    ///
+    /// # Errors
+    /// The reader gets the error.
+    fn read(
+        &self,
+        cx: &mut Cx<'_>,
+        open: &Self::Open,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> Result<usize> {
+        let _ = (cx, open, buffer, offset);
+        Err(Errno::EINVAL.into())
+    }
+
+    /// Takes what was written, in one piece, also when it is empty. `offset` is what the writer said; text
+    /// attributes ignore it.
+    ///
+    /// # Errors
+    /// The writer gets the error.
+    fn write(&self, cx: &mut Cx<'_>, open: &Self::Open, data: &[u8], offset: u64) -> Result<usize> {
+        let _ = (cx, open, data, offset);
+        Err(Errno::EINVAL.into())
+    }
+
+    /// What poll answers; `generic` is what it would answer without this callback. May run in parallel
+    /// with the others.
+    fn poll(&self, cx: &mut Cx<'_>, open: &Self::Open, generic: PollFlags) -> PollFlags {
+        let _ = (cx, open);
+        generic
+    }
+
+    /// The open file is closed, or its node is being removed: whichever comes first, exactly once for each
+    /// `open` that succeeded, after the last other callback of this open file. No active reference is held
+    /// and no lock.
+    fn release(&self, cx: &mut Cx<'_>, open: &Self::Open) {
+        let _ = (cx, open);
+    }
+}
+
+/// One owner's object may serve many files.
+impl<O: Ops> Ops for Arc<O> {
+    const HAS: Has = O::HAS;
+    type Open = O::Open;
+
+    fn atomic_write_len(&self) -> usize {
+        O::atomic_write_len(self)
+    }
+    fn open(&self, cx: &mut Cx<'_>) -> Result<Self::Open> {
+        O::open(self, cx)
+    }
+    fn show(&self, cx: &mut Cx<'_>, open: &Self::Open, seq: &mut Seq) -> Result<()> {
+        O::show(self, cx, open, seq)
+    }
+    fn read(
+        &self,
+        cx: &mut Cx<'_>,
+        open: &Self::Open,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> Result<usize> {
+        O::read(self, cx, open, buffer, offset)
+    }
+    fn write(&self, cx: &mut Cx<'_>, open: &Self::Open, data: &[u8], offset: u64) -> Result<usize> {
+        O::write(self, cx, open, data, offset)
+    }
+    fn poll(&self, cx: &mut Cx<'_>, open: &Self::Open, generic: PollFlags) -> PollFlags {
+        O::poll(self, cx, open, generic)
+    }
+    fn release(&self, cx: &mut Cx<'_>, open: &Self::Open) {
+        O::release(self, cx, open);
+    }
+}
+
+/// [`Ops`] without its type.
+pub(crate) trait AnyOps: Send + Sync {
+    fn any_has(&self) -> Has;
+    fn any_atomic_write_len(&self) -> usize;
+    fn any_open(self: Arc<Self>, cx: &mut Cx<'_>) -> Result<Box<dyn AnyOpen>>;
+}
+
+/// One open file: its [`Ops`] and what their `open` returned.
+pub(crate) trait AnyOpen: Send + Sync {
+    fn show(&self, cx: &mut Cx<'_>, seq: &mut Seq) -> Result<()>;
+    fn read(&self, cx: &mut Cx<'_>, buffer: &mut [u8], offset: u64) -> Result<usize>;
+    fn write(&self, cx: &mut Cx<'_>, data: &[u8], offset: u64) -> Result<usize>;
+    fn poll(&self, cx: &mut Cx<'_>, generic: PollFlags) -> PollFlags;
+    fn release(&self, cx: &mut Cx<'_>);
+}
+
+struct Opened<O: Ops> {
+    open: O::Open,
+    ops: Arc<O>,
+}
+
+impl<O: Ops> AnyOps for O {
+    fn any_has(&self) -> Has {
+        O::HAS
+    }
+    fn any_atomic_write_len(&self) -> usize {
+        self.atomic_write_len()
+    }
+    fn any_open(self: Arc<Self>, cx: &mut Cx<'_>) -> Result<Box<dyn AnyOpen>> {
+        let open = self.open(cx)?;
+        Ok(Box::new(Opened { open, ops: self }))
+    }
+}
+
+impl<O: Ops> AnyOpen for Opened<O> {
+    fn show(&self, cx: &mut Cx<'_>, seq: &mut Seq) -> Result<()> {
+        self.ops.show(cx, &self.open, seq)
+    }
+    fn read(&self, cx: &mut Cx<'_>, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        self.ops.read(cx, &self.open, buffer, offset)
+    }
+    fn write(&self, cx: &mut Cx<'_>, data: &[u8], offset: u64) -> Result<usize> {
+        self.ops.write(cx, &self.open, data, offset)
+    }
+    fn poll(&self, cx: &mut Cx<'_>, generic: PollFlags) -> PollFlags {
+        self.ops.poll(cx, &self.open, generic)
+    }
+    fn release(&self, cx: &mut Cx<'_>) {
+        self.ops.release(cx, &self.open);
+    }
+}
+
+/// Runs code of the user. A panic is reported and becomes EIO.
+pub(crate) fn guarded<R>(op: &str, host: &dyn Host, run: impl FnOnce() -> R) -> Result<R> {
+    // What the callback left half done is the owner's; our own state is not touched in it.
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
+        let said = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no text");
+        let line = format!("{op} of {} panicked: {said}", host.path().escape_ascii());
+        // Not eprintln: it panics when stderr is closed.
+        let _ = writeln!(std::io::stderr(), "kernfs: {line}");
+        // A payload may panic when dropped, with another payload.
+        if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            core::mem::forget(next);
+        }
+        Errno::EIO.because(line)
+    })
+}
+
+/// What a callback says it has transferred, if that is possible.
+pub(crate) fn transferred(op: &str, host: &dyn Host, n: usize, most: usize) -> Result<usize> {
+    if n <= most {
+        return Ok(n);
+    }
+    let path = host.path();
+    Err(Errno::EIO.because(format!(
+        "{op} of {} returned {n} for {most} bytes",
+        path.escape_ascii()
+    )))
+}

@@ -1,0 +1,236 @@
+//! Every system and libc call of this crate. Nothing else says `libc::`, nothing else is unsafe.
+//!
+//! The wrappers add no policy: they turn errno into a value and keep pointers inside. What std
+//! already does safely (open with CLOEXEC, read, vectored write) is left to std.
+
+use std::mem::MaybeUninit;
+
+// ---- the tree ----
+
+/// errno numbers that [`Errno`](crate::Errno) names.
+pub(crate) mod errno {
+    pub(crate) use libc::{
+        E2BIG, EACCES, EAGAIN, EBADF, EBUSY, EDEADLK, EEXIST, EFBIG, EINTR, EINVAL, EIO, EISDIR,
+        ENAMETOOLONG, ENODATA, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTCONN, ENOTDIR,
+        EOPNOTSUPP, EPERM, ERANGE, ESTALE, ETIMEDOUT,
+    };
+}
+
+/// The effective user and group of the process: who owns the nodes.
+pub(crate) fn effective_ids() -> (u32, u32) {
+    // SAFETY: always succeeds, touches no memory of ours.
+    let uid = unsafe { libc::geteuid() };
+    // SAFETY: as above.
+    let gid = unsafe { libc::getegid() };
+    (uid, gid)
+}
+
+fn set_mask(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {
+    let mut old = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: both sets are valid; `how` is one of the three constants, so it cannot fail.
+    unsafe { libc::pthread_sigmask(how, set, old.as_mut_ptr()) };
+    // SAFETY: written by the call, and zeroed before.
+    unsafe { old.assume_init() }
+}
+
+/// Runs `f` with every signal blocked: threads it starts never run the program's handlers.
+pub(crate) fn with_signals_blocked<T>(f: impl FnOnce() -> T) -> T {
+    let mut all = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: `all` is one sigset_t.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: filled above.
+    let all = unsafe { all.assume_init() };
+    let old = set_mask(libc::SIG_SETMASK, &all);
+    let out = f();
+    set_mask(libc::SIG_SETMASK, &old);
+    out
+}
+
+// ---- the mount (feature `fuse`) ----
+
+#[cfg(feature = "fuse")]
+pub(crate) mod mounting {
+    //! mount(2), umount2(2), /dev/fuse and the signals of a daemon that has a mount.
+
+    use std::ffi::CStr;
+    use std::fs::{File, OpenOptions};
+    use std::io;
+    use std::mem::MaybeUninit;
+    use std::os::fd::AsRawFd;
+
+    use super::set_mask;
+    pub(crate) use super::with_signals_blocked;
+
+    /// Bits of the flags word of FUSE_OPEN, and of a poll mask, that this crate looks at.
+    pub(crate) use libc::{
+        O_ACCMODE, O_DIRECT, O_RDONLY, O_RDWR, O_WRONLY, S_IFDIR, S_IFLNK, S_IFREG,
+    };
+
+    /// errno values that decide something in this crate.
+    pub(crate) use libc::{
+        EACCES, EAGAIN, EBUSY, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS, ENOTCONN, ENOTTY, ENXIO,
+        EOPNOTSUPP, EPERM, EPROTO,
+    };
+
+    /// The path of the device.
+    pub(crate) const DEVICE: &str = "/dev/fuse";
+
+    /// `FUSE_DEV_IOC_CLONE`, `_IOR(229, 0, u32)`.
+    const FUSE_DEV_IOC_CLONE: libc::Ioctl = 0x8004_e500;
+
+    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+
+    fn check(ret: libc::c_int) -> io::Result<()> {
+        if ret == -1 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Opens /dev/fuse. std sets O_CLOEXEC: an exec'ed child must not keep the mount alive.
+    pub(crate) fn open_device() -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(DEVICE)
+    }
+
+    /// A second device of the connection behind `session`, with its own queue of requests being served.
+    pub(crate) fn clone_device(session: &File) -> io::Result<File> {
+        let device = open_device()?;
+        let source = session.as_raw_fd().cast_unsigned();
+        // SAFETY: the ioctl reads one u32 at the address, which is valid for the call; both
+        // descriptors are open, and a wrong one is an error.
+        let ret = unsafe { libc::ioctl(device.as_raw_fd(), FUSE_DEV_IOC_CLONE, &raw const source) };
+        check(ret)?;
+        Ok(device)
+    }
+
+    /// mount(2) with nosuid, nodev, noexec.
+    pub(crate) fn mount(source: &CStr, target: &CStr, kind: &CStr, data: &CStr) -> io::Result<()> {
+        // SAFETY: four NUL-terminated strings that live over the call; the kernel copies them.
+        let ret = unsafe {
+            libc::mount(
+                source.as_ptr(),
+                target.as_ptr(),
+                kind.as_ptr(),
+                libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC,
+                data.as_ptr().cast(),
+            )
+        };
+        check(ret)
+    }
+
+    /// How to unmount.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum Unmount {
+        /// Fails with EBUSY while anything in it is open.
+        Plain,
+        /// Takes the name away at once; what is open stays open.
+        Detach,
+        /// Aborts the connection (every request fails with ENOTCONN), then detaches.
+        Abort,
+    }
+
+    /// umount2(2), never through a symbolic link.
+    pub(crate) fn unmount(target: &CStr, how: Unmount) -> io::Result<()> {
+        let flags = libc::UMOUNT_NOFOLLOW
+            | match how {
+                Unmount::Plain => 0,
+                Unmount::Detach => libc::MNT_DETACH,
+                Unmount::Abort => libc::MNT_FORCE | libc::MNT_DETACH,
+            };
+        // SAFETY: a NUL-terminated string that lives over the call.
+        check(unsafe { libc::umount2(target.as_ptr(), flags) })
+    }
+
+    /// Whether the connection behind a /dev/fuse descriptor has ended (poll(2) says POLLERR).
+    pub(crate) fn is_disconnected(device: &File) -> io::Result<bool> {
+        let mut item = libc::pollfd {
+            fd: device.as_raw_fd(),
+            events: 0,
+            revents: 0,
+        };
+        // SAFETY: one pollfd, valid for reading and writing; timeout 0, so it does not sleep.
+        check(unsafe { libc::poll(&raw mut item, 1, 0) })?;
+        Ok(item.revents & libc::POLLERR != 0)
+    }
+
+    /// Which mount a path lies in.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct MountId {
+        pub(crate) id: u64,
+        /// The path is the root of that mount.
+        pub(crate) is_root: bool,
+    }
+
+    /// Which of the two ids of a mount.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum IdKind {
+        /// The one of /proc/self/mountinfo; used again after the unmount.
+        Listed,
+        /// One that is never used again (Linux 6.8, else the listed one).
+        Unique,
+    }
+
+    /// statx(2) for the mount id only: asks no file system for fresh attributes, follows no link.
+    pub(crate) fn mount_id(path: &CStr, kind: IdKind) -> io::Result<MountId> {
+        let mask = match kind {
+            IdKind::Listed => libc::STATX_MNT_ID,
+            IdKind::Unique => libc::STATX_MNT_ID | libc::STATX_MNT_ID_UNIQUE,
+        };
+        let mut out = MaybeUninit::<libc::statx>::zeroed();
+        // SAFETY: `path` is NUL-terminated, `out` is one statx the kernel may write.
+        let ret = unsafe {
+            libc::statx(
+                libc::AT_FDCWD,
+                path.as_ptr(),
+                libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC,
+                mask,
+                out.as_mut_ptr(),
+            )
+        };
+        check(ret)?;
+        // SAFETY: zeroed above, and statx is plain integers: every bit pattern is a value.
+        let out = unsafe { out.assume_init() };
+        Ok(MountId {
+            id: out.stx_mnt_id,
+            is_root: out.stx_attributes & STATX_ATTR_MOUNT_ROOT != 0,
+        })
+    }
+
+    fn signal_set(signals: &[libc::c_int]) -> libc::sigset_t {
+        let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+        // SAFETY: `set` is one sigset_t.
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+        for &signal in signals {
+            // SAFETY: initialised by sigemptyset; a wrong number would be an error only.
+            unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
+        }
+        // SAFETY: filled above.
+        unsafe { set.assume_init() }
+    }
+
+    const TERMINATION: [libc::c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+
+    /// Blocks SIGTERM, SIGINT and SIGHUP in the calling thread and in those it starts later.
+    pub(crate) fn block_termination() {
+        set_mask(libc::SIG_BLOCK, &signal_set(&TERMINATION));
+    }
+
+    /// Sleeps until one of them is pending, takes it, returns its number.
+    pub(crate) fn wait_termination() -> io::Result<i32> {
+        let set = signal_set(&TERMINATION);
+        let mut signal = 0;
+        // SAFETY: a valid set and one int to write.
+        match unsafe { libc::sigwait(&raw const set, &raw mut signal) } {
+            0 => Ok(signal),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    /// Runs `f` when the process ends by exit(3) or by returning from main.
+    pub(crate) fn at_exit(f: extern "C" fn()) {
+        // SAFETY: registering a function that takes and returns nothing. A full table only means
+        // that it is not called.
+        unsafe { libc::atexit(f) };
+    }
+}
