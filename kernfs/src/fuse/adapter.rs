@@ -1,0 +1,277 @@
+//! What each operation of the mount means in the tree. Plain values in and out: it knows no transport, so
+//! its tests are function calls.
+//!
+//! The rule for removed nodes makes the answers exact whatever the kernel has cached: LOOKUP and OPEN
+//! answer ESTALE, at which the VFS walks the path again without its cache; I/O through an old descriptor
+//! answers ENODEV (the open file does that itself). Where a second ESTALE would reach the client the answer
+//! is ENOENT ([`super::retry`]).
+//!
+//! Left out for now: xattrs, attribute changes from outside, exporting by file handle, mmap.
+
+use std::sync::Arc;
+
+use super::abi::{self, fattr};
+use super::handles::{Handle, Handles};
+use super::retry::Retries;
+use super::table::NodeTable;
+use crate::cx::Cancel;
+use crate::error::Errno;
+use crate::flags::{OpenFlags, PollFlags};
+use crate::mode::{Kind, Stat};
+use crate::node::{Dir, Node};
+use crate::readdir::Entry;
+use crate::sys::mounting as sys;
+
+/// The tree as one mount sees it.
+#[derive(Debug)]
+pub(super) struct Adapter {
+    root: Dir,
+    nodes: NodeTable,
+    handles: Handles,
+    retries: Retries,
+}
+
+/// Directory offsets of "." and ".."; the tree's own keys are larger.
+const DOT: u64 = 1;
+const DOT_DOT: u64 = 2;
+
+/// Entries that are copied out of the tree at once.
+const BATCH: usize = 128;
+
+fn live_child(dir: &Dir, name: &[u8]) -> Option<Node> {
+    dir.find(name).filter(Node::is_active)
+}
+
+impl Adapter {
+    pub(super) fn new(root: Dir) -> Self {
+        Self {
+            root,
+            nodes: NodeTable::default(),
+            handles: Handles::default(),
+            retries: Retries::default(),
+        }
+    }
+
+    fn node(&self, id: u64) -> Result<Node, Errno> {
+        if id == abi::ROOT_ID {
+            return Ok((*self.root).clone());
+        }
+        self.nodes.get(id).ok_or(Errno::ESTALE)
+    }
+
+    /// The errno for a removed node that client `who` asks about by a path. ESTALE makes the VFS look the
+    /// path up afresh, once; it is not worth that where the name is plainly gone.
+    fn removed(&self, who: u32, node: &Node) -> Errno {
+        match node.parent() {
+            Some(parent) if parent.is_active() && live_child(&parent, &node.name()).is_none() => {
+                Errno::ENOENT
+            }
+            _ => self.retries.gone(who, node.id()),
+        }
+    }
+
+    /// The result of a request that only ever is the last one of a client's walk.
+    fn ended<T>(&self, who: u32, result: Result<T, Errno>) -> Result<T, Errno> {
+        if !matches!(result, Err(Errno::ESTALE)) {
+            self.retries.over(who);
+        }
+        result
+    }
+
+    /// LOOKUP: counts one lookup of what it found, to be given back by [`forget`](Self::forget).
+    pub(super) fn lookup(&self, who: u32, parent: u64, name: &[u8]) -> Result<Stat, Errno> {
+        let parent = self.node(parent)?;
+        let dir = parent.as_dir().ok_or(Errno::ENOTDIR)?;
+        if let Some(node) = live_child(&dir, name) {
+            let stat = node.stat();
+            self.nodes.remember(stat.id, &node);
+            self.retries.looked_up(who, dir.id(), name, Some(stat.id));
+            Ok(stat)
+        } else if parent.is_active() {
+            self.retries.looked_up(who, dir.id(), name, None);
+            Err(Errno::ENOENT)
+        } else {
+            Err(self.removed(who, &parent))
+        }
+    }
+
+    /// FORGET, and the undoing of a lookup whose reply nobody took.
+    pub(super) fn forget(&self, id: u64, count: u64) {
+        if id != abi::ROOT_ID {
+            self.nodes.forget(id, count);
+        }
+    }
+
+    /// GETATTR. A removed node has attributes as long as somebody has it open.
+    pub(super) fn getattr(&self, who: u32, id: u64, fh: Option<u64>) -> Result<Stat, Errno> {
+        let node = self.node(id)?;
+        if node.is_active() || fh.is_some() || self.handles.is_open(id) {
+            Ok(node.stat()) // perhaps for a permission on the way of a walk, so it does not end it
+        } else {
+            Err(self.removed(who, &node))
+        }
+    }
+
+    /// SETATTR: times and sizes are accepted and change nothing, as sysfs does with a size.
+    pub(super) fn setattr(
+        &self,
+        who: u32,
+        id: u64,
+        fh: Option<u64>,
+        valid: u32,
+    ) -> Result<Stat, Errno> {
+        if valid & (fattr::MODE | fattr::UID | fattr::GID) != 0 {
+            return Err(Errno::EPERM);
+        }
+        self.getattr(who, id, fh)
+    }
+
+    /// READLINK: the text as of now.
+    pub(super) fn readlink(&self, who: u32, id: u64) -> Result<Vec<u8>, Errno> {
+        let node = self.node(id)?;
+        let link = node.as_link().ok_or(Errno::EINVAL)?;
+        if !node.is_active() {
+            return Err(self.removed(who, &node));
+        }
+        link.readlink().map_err(|error| error.errno())
+    }
+
+    /// OPEN: returns the fh. Runs the file's `open` callback.
+    pub(super) fn open(&self, who: u32, id: u64, flags: u32) -> Result<u64, Errno> {
+        let node = self.node(id)?;
+        let file = node.as_file().ok_or(Errno::EINVAL)?;
+        let flags = flags.cast_signed();
+        let access = match flags & sys::O_ACCMODE {
+            sys::O_RDONLY => OpenFlags::READ,
+            sys::O_WRONLY => OpenFlags::WRITE,
+            sys::O_RDWR => OpenFlags::RDWR,
+            _ => OpenFlags::NONE, // for ioctl only
+        };
+        let result = if flags & sys::O_DIRECT != 0 {
+            Err(Errno::EINVAL)
+        } else {
+            match file.open(access) {
+                Ok(file) => Ok(self.handles.insert(id, node, Some(file))),
+                Err(_) if !node.is_active() => Err(self.removed(who, &node)),
+                Err(error) => Err(error.errno()),
+            }
+        };
+        self.ended(who, result)
+    }
+
+    fn handle(&self, fh: u64) -> Result<Arc<Handle>, Errno> {
+        // Only a reply that was never delivered leads here, or a confused kernel.
+        self.handles.get(fh).ok_or(Errno::EBADF)
+    }
+
+    /// READ. Runs callbacks.
+    pub(super) fn read(
+        &self,
+        fh: u64,
+        offset: u64,
+        out: &mut [u8],
+        cancel: &Cancel,
+    ) -> Result<usize, Errno> {
+        let handle = self.handle(fh)?;
+        let file = handle.file.as_ref().ok_or(Errno::EISDIR)?;
+        file.read_at_with(out, offset, cancel)
+            .map_err(|error| error.errno())
+    }
+
+    /// WRITE. Runs callbacks.
+    pub(super) fn write(
+        &self,
+        fh: u64,
+        offset: u64,
+        data: &[u8],
+        cancel: &Cancel,
+    ) -> Result<usize, Errno> {
+        let handle = self.handle(fh)?;
+        let file = handle.file.as_ref().ok_or(Errno::EISDIR)?;
+        file.write_at_with(data, offset, cancel)
+            .map_err(|error| error.errno())
+    }
+
+    /// POLL: with a `kh` the next notify wakes it. Runs the `poll` callback.
+    pub(super) fn poll(&self, fh: u64, kh: Option<u64>) -> Result<PollFlags, Errno> {
+        let handle = self.handle(fh)?;
+        let file = handle.file.as_ref().ok_or(Errno::EISDIR)?;
+        if let Some(kh) = kh {
+            handle.arm(kh); // before the look at the event: see there
+        }
+        Ok(file.poll())
+    }
+
+    /// The poll handles to wake for a notified file, each once.
+    pub(super) fn waiting(&self, id: u64) -> Vec<u64> {
+        self.handles.take_waiting(id)
+    }
+
+    /// OPENDIR: returns the fh. The listing itself keeps no state, its offsets are the tree's keys.
+    pub(super) fn opendir(&self, who: u32, id: u64) -> Result<u64, Errno> {
+        let node = self.node(id)?;
+        if node.as_dir().is_none() {
+            return Err(Errno::ENOTDIR);
+        }
+        let result = if node.is_active() {
+            Ok(self.handles.insert(id, node, None))
+        } else {
+            Err(self.removed(who, &node))
+        };
+        self.ended(who, result)
+    }
+
+    /// READDIR behind the offset `from`, until `emit` says that the reply is full. A removed directory has "." and
+    /// ".." only.
+    pub(super) fn readdir(
+        &self,
+        fh: u64,
+        mut from: u64,
+        mut emit: impl FnMut(&Entry) -> bool,
+    ) -> Result<(), Errno> {
+        let handle = self.handle(fh)?;
+        let dir = handle.node.as_dir().ok_or(Errno::ENOTDIR)?;
+        let parent = handle.node.parent();
+        let above = parent.map_or(handle.id, |parent| parent.id());
+        for (id, name, offset) in [(handle.id, &b"."[..], DOT), (above, b"..", DOT_DOT)] {
+            let entry = Entry {
+                id,
+                kind: Kind::Dir,
+                name: name.to_vec(),
+                offset,
+            };
+            if from < offset && !emit(&entry) {
+                return Ok(());
+            }
+        }
+        from = from.max(DOT_DOT);
+        loop {
+            let batch = dir.readdir(from, BATCH);
+            for entry in &batch {
+                if !emit(entry) {
+                    return Ok(());
+                }
+                from = entry.offset;
+            }
+            if batch.len() < BATCH {
+                return Ok(());
+            }
+        }
+    }
+
+    /// RELEASE and RELEASEDIR. Closes the file, which runs its `release` callback.
+    pub(super) fn release(&self, fh: u64) {
+        drop(self.handles.remove(fh));
+    }
+
+    /// Whether the kernel may have something cached about this node.
+    pub(super) fn is_known(&self, id: u64) -> bool {
+        id == abi::ROOT_ID || self.nodes.contains(id)
+    }
+
+    /// The connection has ended: closes what is open, forgets what is known.
+    pub(super) fn shut(&self) {
+        self.handles.clear();
+        self.nodes.clear();
+    }
+}

@@ -1,0 +1,281 @@
+//! The meaning of every operation, as function calls without any mount.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::abi::{ROOT_ID, fattr};
+use super::adapter::Adapter;
+use crate::cx::{Cancel, Cx};
+use crate::error::{Errno, Result};
+use crate::flags::{Has, PollFlags};
+use crate::mode::Kind;
+use crate::node::Dir;
+use crate::ops::Ops;
+use crate::root::Root;
+use crate::seq::Seq;
+use crate::sys::mounting as sys;
+
+/// A client thread.
+const WHO: u32 = 77;
+
+#[derive(Default)]
+struct Word {
+    text: Mutex<String>,
+    released: AtomicUsize,
+}
+
+impl Ops for Word {
+    const HAS: Has = Has::SHOW.with(Has::WRITE).with(Has::RELEASE);
+    type Open = ();
+
+    fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn show(&self, _: &mut Cx<'_>, (): &(), seq: &mut Seq) -> Result<()> {
+        seq.put(self.text.lock().map_err(|_| Errno::EIO)?.as_bytes());
+        Ok(())
+    }
+
+    fn write(&self, cx: &mut Cx<'_>, (): &(), data: &[u8], _: u64) -> Result<usize> {
+        let text = str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
+        text.clone_into(&mut *self.text.lock().map_err(|_| Errno::EIO)?);
+        cx.notify();
+        Ok(data.len())
+    }
+
+    fn release(&self, _: &mut Cx<'_>, (): &()) {
+        self.released.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn word(dir: &Dir, name: &str) -> Arc<Word> {
+    let word = Arc::new(Word::default());
+    dir.create_file(name, 0o644, 4096, Arc::clone(&word))
+        .unwrap();
+    word
+}
+
+fn tree() -> (Root, Adapter) {
+    let root = Root::new();
+    let adapter = Adapter::new(root.dir());
+    (root, adapter)
+}
+
+const RDWR: u32 = sys::O_RDWR.cast_unsigned();
+
+fn read(adapter: &Adapter, fh: u64) -> Result<String, Errno> {
+    let mut buffer = [0; 64];
+    let len = adapter.read(fh, 0, &mut buffer, &Cancel::new())?;
+    Ok(String::from_utf8_lossy(&buffer[..len]).into_owned())
+}
+
+fn write(adapter: &Adapter, fh: u64, text: &str) -> Result<usize, Errno> {
+    adapter.write(fh, 0, text.as_bytes(), &Cancel::new())
+}
+
+#[test]
+fn lookups_are_counted_and_given_back() {
+    let (root, adapter) = tree();
+    word(&root, "speed");
+    let stat = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap();
+    assert_eq!((stat.kind, stat.size), (Kind::File, 4096));
+    adapter.lookup(WHO, ROOT_ID, b"speed").unwrap();
+    adapter.forget(stat.id, 1);
+    assert!(adapter.is_known(stat.id));
+    adapter.forget(stat.id, 1);
+    assert!(!adapter.is_known(stat.id));
+    assert_eq!(
+        adapter.getattr(WHO, stat.id, None).unwrap_err(),
+        Errno::ESTALE
+    );
+    assert!(adapter.is_known(ROOT_ID));
+    adapter.forget(ROOT_ID, 9);
+    assert_eq!(adapter.getattr(WHO, ROOT_ID, None).unwrap().kind, Kind::Dir);
+}
+
+#[test]
+fn a_removed_node_lives_until_it_is_forgotten() {
+    let (root, adapter) = tree();
+    word(&root, "speed");
+    let stat = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap();
+    root.remove_by_name("speed").unwrap();
+    urcu::Memb::barrier();
+    let with_it = root.stats().nodes;
+    adapter.forget(stat.id, 1);
+    urcu::Memb::barrier();
+    assert_eq!(root.stats().nodes, with_it - 1);
+}
+
+#[test]
+fn open_read_write_poll_release() {
+    let (root, adapter) = tree();
+    let ops = word(&root, "speed");
+    let id = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
+    let fh = adapter.open(WHO, id, RDWR).unwrap();
+    assert_eq!(write(&adapter, fh, "30"), Ok(2));
+    assert_eq!(read(&adapter, fh).unwrap(), "30");
+    assert_eq!(adapter.poll(fh, None), Ok(PollFlags::QUIET));
+    root.find("speed").unwrap().as_file().unwrap().notify();
+    assert_eq!(adapter.poll(fh, None), Ok(PollFlags::CHANGED));
+    adapter.release(fh);
+    assert_eq!(ops.released.load(Ordering::Relaxed), 1);
+    assert_eq!(read(&adapter, fh), Err(Errno::EBADF));
+}
+
+#[test]
+fn one_poll_handle_is_woken_once() {
+    let (root, adapter) = tree();
+    word(&root, "speed");
+    let id = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
+    let fh = adapter.open(WHO, id, RDWR).unwrap();
+    assert!(adapter.waiting(id).is_empty());
+    adapter.poll(fh, Some(5)).unwrap();
+    adapter.poll(fh, None).unwrap(); // a look does not take the handle away
+    assert_eq!(adapter.waiting(id), [5]);
+    assert!(adapter.waiting(id).is_empty());
+    adapter.poll(fh, Some(5)).unwrap();
+    adapter.release(fh);
+    assert!(adapter.waiting(id).is_empty());
+}
+
+#[test]
+fn an_open_file_of_a_removed_node() {
+    let (root, adapter) = tree();
+    let ops = word(&root, "speed");
+    let id = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
+    let fh = adapter.open(WHO, id, RDWR).unwrap();
+    root.remove_by_name("speed").unwrap();
+    assert_eq!(ops.released.load(Ordering::Relaxed), 1);
+    assert_eq!(read(&adapter, fh), Err(Errno::ENODEV));
+    assert_eq!(write(&adapter, fh, "1"), Err(Errno::ENODEV));
+    assert_eq!(adapter.poll(fh, Some(1)), Ok(PollFlags::DEAD));
+    assert_eq!(adapter.getattr(WHO, id, None).unwrap().nlink, 0);
+    adapter.release(fh);
+    assert_eq!(ops.released.load(Ordering::Relaxed), 1);
+    // Nobody has it open any more, and the name is gone.
+    assert_eq!(adapter.getattr(WHO, id, None).unwrap_err(), Errno::ENOENT);
+}
+
+#[test]
+fn estale_once_where_the_name_means_something_else() {
+    let (root, adapter) = tree();
+    word(&root, "speed");
+    let old = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
+    root.remove_by_name("speed").unwrap();
+    assert_eq!(adapter.open(WHO, old, RDWR), Err(Errno::ENOENT));
+    word(&root, "speed");
+    assert_eq!(adapter.open(WHO, old, RDWR), Err(Errno::ESTALE));
+    // The kernel walks again; the new node is removed before it is opened.
+    let new = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
+    root.remove_by_name("speed").unwrap();
+    word(&root, "speed");
+    assert_eq!(adapter.open(WHO, new, RDWR), Err(Errno::ENOENT));
+    // Another system call, from the cache of names.
+    assert_eq!(adapter.open(WHO, new, RDWR), Err(Errno::ESTALE));
+}
+
+#[test]
+fn below_a_removed_directory() {
+    let (root, adapter) = tree();
+    let dir = root.create_dir("engine", 0o755).unwrap();
+    word(&dir, "rpm");
+    let id = adapter.lookup(WHO, ROOT_ID, b"engine").unwrap().id;
+    let fh = adapter.opendir(WHO, id).unwrap();
+    root.remove_by_name("engine").unwrap();
+    root.create_dir("engine", 0o755).unwrap();
+    assert_eq!(adapter.lookup(WHO, id, b"rpm").unwrap_err(), Errno::ESTALE);
+    // The second walk begins at the same node: it was a descriptor's.
+    assert_eq!(adapter.lookup(WHO, id, b"rpm").unwrap_err(), Errno::ENOENT);
+    assert_eq!(list(&adapter, fh), [".", ".."]);
+    adapter.release(fh);
+}
+
+fn list(adapter: &Adapter, fh: u64) -> Vec<String> {
+    let mut names = Vec::new();
+    adapter
+        .readdir(fh, 0, |entry| {
+            names.push(String::from_utf8_lossy(&entry.name).into_owned());
+            true
+        })
+        .unwrap();
+    names
+}
+
+#[test]
+fn listings_go_on_where_they_stopped() {
+    let (root, adapter) = tree();
+    for n in 0..300 {
+        word(&root, &format!("f{n}"));
+    }
+    let fh = adapter.opendir(WHO, ROOT_ID).unwrap();
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    loop {
+        let mut piece = Vec::new();
+        adapter
+            .readdir(fh, from, |entry| {
+                if piece.len() == 7 {
+                    return false;
+                }
+                piece.push((entry.name.clone(), entry.offset));
+                true
+            })
+            .unwrap();
+        let Some((_, offset)) = piece.last() else {
+            break;
+        };
+        from = *offset;
+        pieces.extend(piece.into_iter().map(|(name, _)| name));
+    }
+    assert_eq!(pieces.len(), 302);
+    assert_eq!(pieces[..2], [b".".to_vec(), b"..".to_vec()]);
+    pieces.sort();
+    pieces.dedup();
+    assert_eq!(pieces.len(), 302);
+}
+
+#[test]
+fn what_is_no_file_is_not_opened_and_what_is_no_link_not_read() {
+    let (root, adapter) = tree();
+    let dir = root.create_dir("engine", 0o755).unwrap();
+    word(&dir, "rpm");
+    root.create_link("link", &dir).unwrap();
+    let dir = adapter.lookup(WHO, ROOT_ID, b"engine").unwrap().id;
+    let file = adapter.lookup(WHO, dir, b"rpm").unwrap().id;
+    let link = adapter.lookup(WHO, ROOT_ID, b"link").unwrap().id;
+    assert_eq!(adapter.readlink(WHO, link).unwrap(), b"engine");
+    assert_eq!(adapter.readlink(WHO, file), Err(Errno::EINVAL));
+    assert_eq!(adapter.open(WHO, dir, RDWR), Err(Errno::EINVAL));
+    assert_eq!(adapter.opendir(WHO, file), Err(Errno::ENOTDIR));
+    assert_eq!(adapter.lookup(WHO, file, b"x").unwrap_err(), Errno::ENOTDIR);
+    assert_eq!(adapter.lookup(WHO, dir, b"x").unwrap_err(), Errno::ENOENT);
+    assert_eq!(adapter.lookup(WHO, 999, b"x").unwrap_err(), Errno::ESTALE);
+}
+
+#[test]
+fn attributes_are_not_changed_from_outside() {
+    let (root, adapter) = tree();
+    word(&root, "speed");
+    let id = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
+    let size = 1 << 3;
+    assert_eq!(adapter.setattr(WHO, id, None, size).unwrap().size, 4096);
+    for bit in [fattr::MODE, fattr::UID, fattr::GID] {
+        assert_eq!(
+            adapter.setattr(WHO, id, None, bit).unwrap_err(),
+            Errno::EPERM
+        );
+    }
+}
+
+#[test]
+fn the_end_closes_everything() {
+    let (root, adapter) = tree();
+    let ops = word(&root, "speed");
+    let id = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
+    let fh = adapter.open(WHO, id, RDWR).unwrap();
+    adapter.shut();
+    assert_eq!(ops.released.load(Ordering::Relaxed), 1);
+    assert!(!adapter.is_known(id));
+    assert_eq!(read(&adapter, fh), Err(Errno::EBADF));
+}

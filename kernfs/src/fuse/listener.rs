@@ -1,0 +1,30 @@
+//! From the tree's news to the notifier's queue. Queues only: the thread that changes the tree waits.
+
+use std::sync::Arc;
+
+use super::notifier::{Job, Notifier};
+use crate::watch::Watch;
+
+/// What a mount registers at its root.
+#[derive(Debug)]
+pub(super) struct Listener(pub(super) Arc<Notifier>);
+
+impl Watch for Listener {
+    fn added(&self, parent: u64, _: &[u8]) {
+        // Missing names are never cached. The directory's link count may be another now.
+        self.0.push([Job::Attributes { id: parent }]);
+    }
+
+    fn removed(&self, parent: u64, name: &[u8], node: u64) {
+        let name = name.to_vec();
+        self.0.push([
+            Job::Entry { parent, name },
+            Job::Attributes { id: node },
+            Job::Attributes { id: parent },
+        ]);
+    }
+
+    fn notified(&self, file: u64) {
+        self.0.push([Job::Ready { id: file }]);
+    }
+}

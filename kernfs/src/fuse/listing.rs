@@ -1,0 +1,97 @@
+//! Nodes in the protocol's terms: the attributes of a node, and a READDIR reply.
+
+use super::abi::{Dirent, Field, WireAttr};
+use crate::mode::{Kind, Stat};
+use crate::readdir::Entry;
+use crate::sys::mounting as sys;
+
+fn type_bits(kind: Kind) -> u32 {
+    match kind {
+        Kind::Dir => sys::S_IFDIR,
+        Kind::File => sys::S_IFREG,
+        Kind::Link => sys::S_IFLNK,
+    }
+}
+
+/// What stat(2) shows.
+pub(super) fn attr(stat: &Stat) -> WireAttr {
+    let (seconds, nanos) = (stat.time.as_secs(), stat.time.subsec_nanos());
+    WireAttr {
+        ino: stat.id,
+        size: stat.size,
+        blocks: 0,
+        atime: seconds,
+        mtime: seconds,
+        ctime: seconds,
+        atimensec: nanos,
+        mtimensec: nanos,
+        ctimensec: nanos,
+        mode: type_bits(stat.kind) | stat.mode,
+        nlink: stat.nlink,
+        uid: stat.uid,
+        gid: stat.gid,
+        rdev: 0,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+/// A READDIR reply under construction.
+#[derive(Debug)]
+pub(super) struct Listing<'a> {
+    out: &'a mut Vec<u8>,
+    limit: usize,
+}
+
+impl<'a> Listing<'a> {
+    /// At most `limit` bytes into `out`.
+    pub(super) fn new(out: &'a mut Vec<u8>, limit: usize) -> Self {
+        Self { out, limit }
+    }
+
+    /// Appends an entry; `false` if it did not fit.
+    pub(super) fn add(&mut self, entry: &Entry) -> bool {
+        let len = (size_of::<Dirent>() + entry.name.len()).next_multiple_of(8);
+        let end = self.out.len() + len;
+        let (Ok(namelen), true) = (u32::try_from(entry.name.len()), end <= self.limit) else {
+            return false;
+        };
+        Dirent {
+            ino: entry.id,
+            off: entry.offset,
+            namelen,
+            kind: type_bits(entry.kind) >> 12,
+        }
+        .put(self.out);
+        self.out.extend_from_slice(&entry.name);
+        self.out.resize(end, 0);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_padded_and_limited() {
+        let mut out = Vec::new();
+        let mut listing = Listing::new(&mut out, 64);
+        let entry = |name: &[u8]| Entry {
+            id: 5,
+            kind: Kind::File,
+            name: name.to_vec(),
+            offset: 9,
+        };
+        assert!(listing.add(&entry(b"x")));
+        assert!(listing.add(&entry(b"12345678")));
+        assert!(!listing.add(&entry(b"y")));
+        assert_eq!(out.len(), 64);
+        let first = Dirent::take(&mut &out[..]);
+        assert_eq!(
+            first.map(|e| (e.ino, e.off, e.namelen, e.kind)),
+            Some((5, 9, 1, 8))
+        );
+        assert_eq!(&out[24..32], b"x\0\0\0\0\0\0\0");
+    }
+}

@@ -1,0 +1,43 @@
+//! A tree as a file system, for shells, editors and whatever else opens files.
+//!
+//! The transport is our own: requests are read from /dev/fuse, answers written, nothing else is in
+//! between. Text attributes are never cached, so what is read is what `show` writes now; names and
+//! attributes are cached by the kernel and taken back when the tree changes.
+//!
+//! Needs the feature `fuse`, Linux 5.8 or later, /dev/fuse, and the right to mount: root, or a user namespace
+//! (`unshare -Urm`). Where that is missing [`Mount::new`] says so in one line, and the tree works on
+//! within the process.
+//!
+//! # What it cannot do
+//! * inotify hears nothing of a change (poll does), lseek on a removed file answers no ENODEV: the kernel
+//!   never asks us.
+//! * mkdir, rename, chmod, extended attributes from outside: refused as sysfs refuses them.
+//! * When callbacks block in all service threads ([`Options::threads`]) the mount waits for one of them.
+//! * A tree that changes faster than the kernel can be told (some microseconds a change) makes the queue
+//!   of what it must be told grow.
+
+mod abi;
+mod adapter;
+#[cfg(test)]
+mod adapter_tests;
+mod channel;
+mod exit;
+mod handles;
+mod init;
+mod listener;
+mod listing;
+mod mount;
+mod mountpoint;
+mod notifier;
+mod options;
+mod request;
+mod retry;
+mod session;
+mod signals;
+mod slot;
+mod table;
+
+pub use mount::Mount;
+pub use mountpoint::recover_stale;
+pub use options::Options;
+pub use signals::Termination;

@@ -1,0 +1,268 @@
+//! A mount as a value: set up, taken down.
+//!
+//! Order of the set-up: check the place, mount, shake hands, listen to the tree, serve; so that no news of
+//! the tree is missed between the first LOOKUP and the first invalidation. Down: unmount (which ends the
+//! connection, so the threads end), stop listening, join, close what is open.
+
+use std::mem::ManuallyDrop;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use super::adapter::Adapter;
+use super::channel::Channel;
+use super::exit;
+use super::init;
+use super::listener::Listener;
+use super::mountpoint::{self, Place};
+use super::notifier::Notifier;
+use super::options::Options;
+use super::session::Session;
+use crate::error::{Errno, Error, Result};
+use crate::notify::Watching;
+use crate::root::Root;
+use crate::sys::mounting as sys;
+
+/// A tree, mounted. Dropping it unmounts.
+///
+/// Everything in the mount is served by this process: reads and writes run the callbacks of the
+/// [`Ops`](crate::Ops), on the service threads of the mount, with all signals blocked. Removal of a
+/// node is exact also here: after [`Node::remove`](crate::Node::remove) its name cannot be opened any
+/// more, and open descriptors answer ENODEV.
+///
+/// **Fork**: the descriptors of /dev/fuse are close-on-exec. A child that never calls exec keeps them, and
+/// with them a dead daemon's mount hanging: fork before you mount. In such a child dropping a `Mount`
+/// does nothing.
+///
+/// **Signals, exit**: see [`Termination`](super::Termination). `std::process::exit` and the return from
+/// `main` unmount; a signal that kills does not, but the next [`Mount::new`] on the same directory does.
+///
+/// **Deadlock**: a callback that uses the mount it is served by needs a free service thread; better use the
+/// tree directly.
+///
+/// ```no_run
+/// use kernfs::Root;
+/// use kernfs::fuse::{Mount, Options};
+///
+/// let root = Root::new();
+/// let mount = Mount::new(&root, "/run/daemon", &Options::new())?;
+/// // cat, echo, poll, ls ... work in /run/daemon until:
+/// mount.unmount()?;
+/// # Ok::<(), kernfs::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Mount {
+    path: PathBuf,
+    /// `None` after the end.
+    live: Option<Live>,
+}
+
+/// What a mount consists of while it lives.
+#[derive(Debug)]
+struct Live {
+    place: Place,
+    exit_key: u64,
+    session: Arc<Session>,
+    channel: Arc<Channel>,
+    watching: Watching,
+    service: Vec<JoinHandle<()>>,
+    notifier: JoinHandle<()>,
+    pid: u32,
+    /// The tree lives at least as long as the mount.
+    _root: Root,
+}
+
+impl Mount {
+    /// Mounts the tree on a directory, which must exist, be empty, and not be mounted on. What a daemon
+    /// that was killed left mounted there is taken away first.
+    ///
+    /// The mount is nosuid, nodev and noexec, its modes are enforced by the kernel, and it shows as type
+    /// `fuse.kernfs`. The calling thread must be in the mount namespace where the mount is wanted.
+    ///
+    /// # Errors
+    /// The text of each names the thing and what to do about it.
+    /// - ENOENT: the directory or /dev/fuse does not exist.
+    /// - ENOTDIR: it is no directory.
+    /// - EBUSY: it is not empty, or mounted on.
+    /// - EPERM, EACCES: no right to open /dev/fuse, or to mount.
+    /// - ENODEV, ENXIO, EOPNOTSUPP: the kernel has no FUSE, or an old one.
+    #[doc(alias = "kernfs_get_tree")]
+    pub fn new(root: &Root, path: impl AsRef<Path>, options: &Options) -> Result<Self> {
+        let (path, target) = mountpoint::prepare(path.as_ref())?;
+        let device = sys::open_device().map_err(|error| no_device(&error))?;
+        let top = root.dir();
+        let (uid, gid) = crate::sys::effective_ids();
+        let data = format!(
+            "fd={},rootmode={:o},user_id={uid},group_id={gid},default_permissions{}",
+            device.as_raw_fd(),
+            sys::S_IFDIR | top.mode(),
+            if options.allow_other {
+                ",allow_other"
+            } else {
+                ""
+            }
+        );
+        let place = Place::mount(&path, target, &data)?;
+        match Live::start(root, place.clone(), Arc::new(Channel::new(device)), options) {
+            Ok(live) => Ok(Self {
+                path,
+                live: Some(live),
+            }),
+            Err(error) => {
+                let _ = place.unmount();
+                Err(error)
+            }
+        }
+    }
+
+    /// Where it is mounted: absolute, without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the mount is still there. It is not after somebody unmounted it from outside.
+    pub fn is_mounted(&self) -> bool {
+        let connected = |live: &Live| live.channel.is_disconnected().is_ok_and(|ended| !ended);
+        self.live
+            .as_ref()
+            .is_some_and(|live| connected(live) && live.place.is_ours())
+    }
+
+    /// Waits until the kernel knows of every change and every notification of the tree made before the
+    /// call: names that are gone cannot be stat'ed any more, pollers are woken. For tests, mostly.
+    ///
+    /// Not from a callback that was called through the mount.
+    pub fn flush(&self) {
+        if let Some(live) = &self.live {
+            live.watching.flush();
+            live.session.notifier.flush();
+        }
+    }
+
+    /// Unmounts, and waits for the callbacks that run; those that look at
+    /// [`Cx::interrupted`](crate::Cx::interrupted) know that they should end.
+    ///
+    /// Hold no lock meanwhile that such a callback takes.
+    ///
+    /// If clients still have files open the mount is taken away all the same: they get ENOTCONN. If somebody
+    /// else has unmounted it before, what is there now is left alone. Drop does the same and
+    /// ignores the error.
+    ///
+    /// # Errors
+    /// EPERM: the right to unmount was given up since. The path then answers ENOTCONN once the process is
+    /// gone, until it is unmounted by hand or mounted on by the next daemon.
+    pub fn unmount(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        match self.live.take() {
+            Some(live) if live.pid == process::id() => live.end(),
+            Some(live) => {
+                // A forked child: threads, locks and mount are the parent's.
+                let _leaked = ManuallyDrop::new(live);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+fn no_device(error: &std::io::Error) -> Error {
+    let why = match error.raw_os_error() {
+        Some(sys::ENOENT) => "it does not exist; try modprobe fuse, in Docker --device /dev/fuse",
+        Some(sys::EACCES | sys::EPERM) => {
+            "no permission; run as root or make it readable and writable, in Docker --device /dev/fuse"
+        }
+        Some(sys::ENODEV | sys::ENXIO) => "this kernel has no FUSE; try modprobe fuse",
+        _ => "it cannot be opened",
+    };
+    let errno = error.raw_os_error().and_then(Errno::new);
+    errno
+        .unwrap_or(Errno::EIO)
+        .because(format!("cannot mount: {}: {why}", sys::DEVICE))
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    // The program's signal handlers belong to the program's threads.
+    sys::with_signals_blocked(|| thread::Builder::new().name(name).spawn(body)).map_err(|error| {
+        Error::from(error)
+            .errno()
+            .because("cannot start a thread of the mount")
+    })
+}
+
+impl Live {
+    /// The connection is new: nothing was read from it. On an error the caller unmounts, and the threads
+    /// that were started already end.
+    fn start(root: &Root, place: Place, channel: Arc<Channel>, options: &Options) -> Result<Self> {
+        init::handshake(&channel)?;
+        let adapter = Arc::new(Adapter::new(root.dir()));
+        let notifier = Arc::new(Notifier::default());
+        let watching = root.watch(Arc::new(Listener(Arc::clone(&notifier))))?;
+
+        // Where a device cannot be cloned the threads share one: correct, with more contention.
+        let more = (1..options.threads).map(|_| {
+            let own = channel.try_clone().map(Arc::new);
+            own.unwrap_or_else(|| Arc::clone(&channel))
+        });
+        let channels = std::iter::once(Arc::clone(&channel)).chain(more).collect();
+        let session = Arc::new(Session::new(
+            Arc::clone(&adapter),
+            Arc::clone(&notifier),
+            channels,
+            options.cache,
+        ));
+
+        let mut service = Vec::with_capacity(session.threads());
+        for index in 0..session.threads() {
+            let session = Arc::clone(&session);
+            let name = format!("kernfs-fuse-{index}");
+            service.push(spawn(name, move || session.serve(index))?);
+        }
+        let (queue, out) = (notifier, Arc::clone(&channel));
+        let notifier = spawn("kernfs-inval".into(), move || queue.run(&adapter, &out))?;
+        Ok(Self {
+            exit_key: exit::note(place.clone()),
+            place,
+            session,
+            channel,
+            watching,
+            service,
+            notifier,
+            pid: process::id(),
+            _root: root.clone(),
+        })
+    }
+
+    fn end(self) -> Result<()> {
+        let ended = self.place.unmount();
+        exit::done(self.exit_key);
+        drop(self.watching);
+        self.session.notifier.close();
+        join(self.notifier);
+        // Somebody else may have detached it while it was busy, or it lives on in another mount namespace, or
+        // we may not unmount. Then the threads go on, answer ENODEV, and end with the connection.
+        self.session.close();
+        if self.channel.is_disconnected().unwrap_or(true) {
+            self.service.into_iter().for_each(join);
+        }
+        self.session.adapter.shut();
+        ended
+    }
+}
+
+/// Joins, but not the calling thread itself: a callback may drop the mount it is called by.
+fn join(thread: JoinHandle<()>) {
+    if thread.thread().id() != thread::current().id() {
+        let _ = thread.join();
+    }
+}

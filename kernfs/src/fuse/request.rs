@@ -1,0 +1,264 @@
+//! Turns the bytes of a request into a value, and decides which requests are refused outright.
+//!
+//! What is refused, and with which errno, is what sysfs answers: no file is created, renamed or
+//! removed from outside, fsync works and does nothing. Some errnos have a second meaning for the
+//! kernel: ENOSYS switches an operation off for the whole mount, so it is given only where that is
+//! wanted (xattrs: `ls -l` asks twice for each file otherwise).
+
+use super::abi::{
+    self, BatchForgetIn, Field, ForgetIn, ForgetOne, GetattrIn, InHeader, InitIn, InterruptIn,
+    IoIn, OpenIn, PollIn, ReleaseIn, SetattrIn, op,
+};
+use crate::sys::mounting as sys;
+
+/// A request, borrowed from the buffer it was read into.
+#[derive(Debug)]
+pub(super) enum Request<'a> {
+    Lookup {
+        name: &'a [u8],
+    },
+    Forget {
+        nlookup: u64,
+    },
+    BatchForget {
+        items: Items<'a>,
+    },
+    Getattr {
+        fh: Option<u64>,
+    },
+    Setattr {
+        valid: u32,
+        fh: Option<u64>,
+    },
+    Readlink,
+    Open {
+        flags: u32,
+    },
+    Read {
+        fh: u64,
+        offset: u64,
+        size: u32,
+    },
+    Write {
+        fh: u64,
+        offset: u64,
+        data: &'a [u8],
+    },
+    Statfs,
+    Release {
+        fh: u64,
+    },
+    Opendir,
+    Readdir {
+        fh: u64,
+        offset: u64,
+        size: u32,
+    },
+    Releasedir {
+        fh: u64,
+    },
+    Init(InitIn),
+    Interrupt {
+        unique: u64,
+    },
+    Poll {
+        fh: u64,
+        kh: Option<u64>,
+    },
+    /// Succeeds and does nothing.
+    Accept,
+    /// Fails with this errno.
+    Refuse(i32),
+    /// Wants no answer.
+    Ignore,
+}
+
+/// The pairs of a BATCH_FORGET.
+#[derive(Debug)]
+pub(super) struct Items<'a>(&'a [u8]);
+
+impl Iterator for Items<'_> {
+    type Item = ForgetOne;
+
+    fn next(&mut self) -> Option<ForgetOne> {
+        ForgetOne::take(&mut self.0)
+    }
+}
+
+/// A name ends at its NUL.
+fn name(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.iter().position(|b| *b == 0).map(|end| &bytes[..end])
+}
+
+/// Splits a request into its header and its meaning. `Err` is the header of a request whose body makes
+/// no sense (answer EIO); `None` is not even a header.
+pub(super) fn parse(bytes: &[u8]) -> Option<Result<(InHeader, Request<'_>), InHeader>> {
+    let mut body = bytes;
+    let header = InHeader::take(&mut body)?;
+    // Extensions stand behind the body; none was negotiated.
+    Some(match parse_body(header.opcode, body) {
+        Some(request) if header.len as usize == bytes.len() => Ok((header, request)),
+        _ => Err(header),
+    })
+}
+
+fn parse_body(opcode: u32, mut body: &[u8]) -> Option<Request<'_>> {
+    let bytes = &mut body;
+    Some(match opcode {
+        op::LOOKUP => Request::Lookup { name: name(bytes)? },
+        op::FORGET => Request::Forget {
+            nlookup: ForgetIn::take(bytes)?.nlookup,
+        },
+        op::BATCH_FORGET => {
+            let count = BatchForgetIn::take(bytes)?.count as usize;
+            let len = count.checked_mul(size_of::<ForgetOne>())?;
+            Request::BatchForget {
+                items: Items(bytes.get(..len)?),
+            }
+        }
+        op::GETATTR => {
+            let body = GetattrIn::take(bytes)?;
+            Request::Getattr {
+                fh: (body.flags & abi::GETATTR_FH != 0).then_some(body.fh),
+            }
+        }
+        op::SETATTR => {
+            let SetattrIn { valid, fh, .. } = Field::take(bytes)?;
+            let fh = (valid & abi::fattr::FH != 0).then_some(fh);
+            Request::Setattr { valid, fh }
+        }
+        op::READLINK => Request::Readlink,
+        op::OPEN => Request::Open {
+            flags: OpenIn::take(bytes)?.flags,
+        },
+        op::READ => {
+            let IoIn {
+                fh, offset, size, ..
+            } = Field::take(bytes)?;
+            Request::Read { fh, offset, size }
+        }
+        op::WRITE => {
+            let body = IoIn::take(bytes)?;
+            Request::Write {
+                fh: body.fh,
+                offset: body.offset,
+                data: bytes.get(..body.size as usize)?,
+            }
+        }
+        op::STATFS => Request::Statfs,
+        op::RELEASE => Request::Release {
+            fh: ReleaseIn::take(bytes)?.fh,
+        },
+        op::OPENDIR => Request::Opendir,
+        op::READDIR => {
+            let IoIn {
+                fh, offset, size, ..
+            } = Field::take(bytes)?;
+            Request::Readdir { fh, offset, size }
+        }
+        op::RELEASEDIR => Request::Releasedir {
+            fh: ReleaseIn::take(bytes)?.fh,
+        },
+        op::INIT => Request::Init(Field::take(bytes)?),
+        op::INTERRUPT => Request::Interrupt {
+            unique: InterruptIn::take(bytes)?.unique,
+        },
+        op::POLL => {
+            let body = PollIn::take(bytes)?;
+            Request::Poll {
+                fh: body.fh,
+                kh: (body.flags & abi::POLL_SCHEDULE_NOTIFY != 0).then_some(body.kh),
+            }
+        }
+        op::FSYNC | op::FSYNCDIR | op::FLUSH | op::ACCESS | op::DESTROY => Request::Accept,
+        op::NOTIFY_REPLY => Request::Ignore,
+        other => Request::Refuse(refusal(other)),
+    })
+}
+
+fn refusal(opcode: u32) -> i32 {
+    match opcode {
+        op::CREATE => sys::EACCES,
+        op::MKDIR | op::MKNOD | op::SYMLINK | op::LINK | op::UNLINK | op::RMDIR | op::RENAME => {
+            sys::EPERM
+        }
+        op::RENAME2 => sys::EINVAL,
+        op::IOCTL => sys::ENOTTY,
+        op::TMPFILE | op::FALLOCATE | op::COPY_FILE_RANGE => sys::EOPNOTSUPP,
+        // xattrs, locks, LSEEK with holes, STATX, SYNCFS: the kernel falls back for good.
+        _ => sys::ENOSYS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(opcode: u32, body: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        InHeader {
+            len: u32::try_from(size_of::<InHeader>() + body.len()).unwrap_or(0),
+            opcode,
+            unique: 2,
+            nodeid: 1,
+            ..InHeader::default()
+        }
+        .put(&mut bytes);
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    #[test]
+    fn names_end_at_their_nul() {
+        let bytes = message(op::LOOKUP, b"speed\0\0\0");
+        match parse(&bytes) {
+            Some(Ok((header, Request::Lookup { name }))) => {
+                assert_eq!(header.nodeid, 1);
+                assert_eq!(name, b"speed");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(
+            parse(&message(op::LOOKUP, b"speed")),
+            Some(Err(_))
+        ));
+    }
+
+    #[test]
+    fn lying_lengths_are_refused() {
+        let mut write = Vec::new();
+        IoIn {
+            size: 100,
+            ..IoIn::default()
+        }
+        .put(&mut write);
+        write.extend_from_slice(b"short");
+        assert!(matches!(parse(&message(op::WRITE, &write)), Some(Err(_))));
+        let forget = [0xff; 8];
+        assert!(matches!(
+            parse(&message(op::BATCH_FORGET, &forget)),
+            Some(Err(_))
+        ));
+        let mut cut = message(op::STATFS, b"");
+        cut.push(0);
+        assert!(matches!(parse(&cut), Some(Err(_))));
+        assert!(parse(b"").is_none());
+    }
+
+    #[test]
+    fn nothing_is_created_from_outside() {
+        for (opcode, errno) in [
+            (op::CREATE, sys::EACCES),
+            (op::MKDIR, sys::EPERM),
+            (op::RENAME2, sys::EINVAL),
+            (op::IOCTL, sys::ENOTTY),
+            (9999, sys::ENOSYS),
+        ] {
+            let bytes = message(opcode, b"");
+            match parse(&bytes) {
+                Some(Ok((_, Request::Refuse(got)))) => assert_eq!(got, errno),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

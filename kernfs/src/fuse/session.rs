@@ -1,0 +1,336 @@
+//! The service threads: each reads requests from its own channel and runs the callbacks in place.
+//!
+//! At least two threads, so that one callback that blocks does not stop the mount, and INTERRUPT is
+//! still read. If all of them block in callbacks the mount waits; adding a thread then is a later
+//! step. A blocked client that gets a signal is answered EINTR at once; the callback is told through
+//! `Cx::interrupted`, and what it answers in the end is dropped.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::abi::{
+    self, AttrOut, EntryOut, Field, InHeader, OpenOut, PollOut, StatfsOut, WriteOut, fopen,
+};
+use super::adapter::Adapter;
+use super::channel::{Channel, Received};
+use super::listing::{self, Listing};
+use super::notifier::{Notifier, Reply};
+use super::request::{self, Request};
+use super::slot::Slot;
+use crate::cx::Cancel;
+use crate::error::Errno;
+use crate::mode::Stat;
+use crate::sys::mounting as sys;
+
+/// What the threads of one mount share.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) adapter: Arc<Adapter>,
+    pub(super) notifier: Arc<Notifier>,
+    slots: Vec<Slot>,
+    /// The mount is being taken down: nothing runs callbacks any more.
+    closing: AtomicBool,
+    /// How long the kernel may believe a name and its attributes; removals are told at once.
+    ttl: Duration,
+}
+
+/// Memory of a service thread, kept from request to request.
+#[derive(Debug, Default)]
+struct Scratch {
+    reply: Vec<u8>,
+    /// What a READ is filled into. Not cleared: clients ask for much and get little.
+    data: Vec<u8>,
+}
+
+/// What a request left in the reply buffer.
+enum Outcome {
+    /// The payload is in the buffer.
+    Done,
+    /// A LOOKUP was counted: give it back if the reply is not taken.
+    Found(u64),
+    /// A file was opened: close it if the reply is not taken.
+    Opened(u64),
+    /// No reply.
+    Silent,
+}
+
+impl Session {
+    pub(super) fn new(
+        adapter: Arc<Adapter>,
+        notifier: Arc<Notifier>,
+        channels: Vec<Arc<Channel>>,
+        ttl: Duration,
+    ) -> Self {
+        Self {
+            adapter,
+            notifier,
+            slots: channels.into_iter().map(Slot::new).collect(),
+            closing: AtomicBool::new(false),
+            ttl,
+        }
+    }
+
+    /// Tells the callbacks that run that nobody waits for them any more; from now on requests are answered
+    /// ENODEV, if the connection outlives its mount.
+    pub(super) fn close(&self) {
+        // Relaxed: a request that does not see it runs as if it had come a little earlier, and what it
+        // opens is closed with the session.
+        self.closing.store(true, Ordering::Relaxed);
+        for slot in &self.slots {
+            slot.interrupt(|_| true, sys::ENODEV);
+        }
+    }
+
+    pub(super) fn threads(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The body of service thread `index`: returns when the connection has ended.
+    pub(super) fn serve(&self, index: usize) {
+        let Some(slot) = self.slots.get(index) else {
+            return;
+        };
+        let mut buffer = Channel::buffer();
+        let mut scratch = Scratch::default();
+        loop {
+            match slot.channel.receive(&mut buffer) {
+                Received::Request(len) => {
+                    let bytes = buffer.get(..len).unwrap_or_default();
+                    self.guarded(slot, bytes, &mut scratch);
+                }
+                Received::Again => {}
+                Received::Ended => return,
+            }
+        }
+    }
+
+    /// Callbacks that panic are caught where they are called; this is for what a user's value does when it
+    /// is dropped. The thread must live: a mount without service threads hangs its clients.
+    fn guarded(&self, slot: &Slot, bytes: &[u8], scratch: &mut Scratch) {
+        let run = AssertUnwindSafe(|| self.one(slot, bytes, scratch));
+        if catch_unwind(run).is_err()
+            && let Some(header) = InHeader::take(&mut &bytes[..])
+        {
+            let _ = slot.channel.reply_error(header.unique, sys::EIO);
+        }
+    }
+
+    fn one(&self, slot: &Slot, bytes: &[u8], scratch: &mut Scratch) {
+        match request::parse(bytes) {
+            Some(Ok((header, Request::Interrupt { unique }))) => {
+                self.interrupt(header.unique, unique);
+            }
+            Some(Ok((header, request))) => self.answer(slot, &header, request, scratch),
+            // The request was read, so an unanswered client would wait for ever.
+            Some(Err(header)) => drop(slot.channel.reply_error(header.unique, sys::EIO)),
+            None => {}
+        }
+    }
+
+    fn answer(&self, slot: &Slot, header: &InHeader, request: Request<'_>, scratch: &mut Scratch) {
+        let unique = header.unique;
+        scratch.reply.clear();
+        let runs_callback = matches!(
+            request,
+            Request::Open { .. }
+                | Request::Read { .. }
+                | Request::Write { .. }
+                | Request::Poll { .. }
+        );
+        let may_wait = matches!(request, Request::Read { .. } | Request::Write { .. });
+        let before = self.notifier.changes();
+        let cancel = if runs_callback {
+            slot.begin(unique)
+        } else {
+            Arc::default()
+        };
+        let outcome = self.perform(header, request, &cancel, scratch);
+        if runs_callback && slot.end() {
+            self.undo(&outcome);
+            return;
+        }
+        if matches!(outcome, Ok(Outcome::Silent)) {
+            return;
+        }
+        if may_wait && self.notifier.changes() != before {
+            // The callback changed the tree: whoever sees this answer must also see the change. READ and
+            // WRITE hold no directory lock in the kernel, so the invalidations cannot wait for us.
+            let payload = match outcome {
+                Ok(_) => Ok(std::mem::take(&mut scratch.reply)),
+                Err(errno) => Err(errno),
+            };
+            let channel = Arc::clone(&slot.channel);
+            self.notifier.defer(Reply {
+                channel,
+                unique,
+                payload,
+            });
+            return;
+        }
+        let sent = match &outcome {
+            Ok(_) => slot.channel.reply(unique, &scratch.reply),
+            Err(errno) => slot.channel.reply_error(unique, *errno),
+        };
+        if sent.is_err() {
+            self.undo(&outcome);
+        }
+    }
+
+    /// Takes back what the kernel will never give back, because it did not get the reply.
+    fn undo(&self, outcome: &Result<Outcome, i32>) {
+        match outcome {
+            Ok(Outcome::Found(id)) => self.adapter.forget(*id, 1),
+            Ok(Outcome::Opened(fh)) => self.adapter.release(*fh),
+            _ => {}
+        }
+    }
+
+    /// The client of request `target` got a signal.
+    fn interrupt(&self, unique: u64, target: u64) {
+        for slot in &self.slots {
+            if slot.interrupt(|running| running == target, sys::EINTR) {
+                return;
+            }
+        }
+        // Not in a callback: just read, about to be answered, or answered. EAGAIN makes the kernel send
+        // this again unless it was answered; only the channel that has the request accepts it.
+        for slot in &self.slots {
+            if slot.channel.reply_error(unique, sys::EAGAIN).is_ok() {
+                return;
+            }
+        }
+    }
+
+    fn perform(
+        &self,
+        header: &InHeader,
+        request: Request<'_>,
+        cancel: &Cancel,
+        scratch: &mut Scratch,
+    ) -> Result<Outcome, i32> {
+        let Scratch { reply: out, data } = scratch;
+        let (id, who) = (header.nodeid, header.pid);
+        let tree = &*self.adapter;
+        let gives_back = matches!(
+            request,
+            Request::Forget { .. }
+                | Request::BatchForget { .. }
+                | Request::Release { .. }
+                | Request::Releasedir { .. }
+        );
+        if self.closing.load(Ordering::Relaxed) && !gives_back {
+            return Err(sys::ENODEV);
+        }
+        match request {
+            Request::Lookup { name } => {
+                let stat = tree.lookup(who, id, name).map_err(Errno::raw)?;
+                self.put_entry(&stat, out);
+                return Ok(Outcome::Found(stat.id));
+            }
+            Request::Forget { nlookup } => {
+                tree.forget(id, nlookup);
+                return Ok(Outcome::Silent);
+            }
+            Request::BatchForget { items } => {
+                for item in items {
+                    tree.forget(item.nodeid, item.nlookup);
+                }
+                return Ok(Outcome::Silent);
+            }
+            Request::Getattr { fh } => {
+                let stat = tree.getattr(who, id, fh).map_err(Errno::raw)?;
+                self.put_attr(&stat, out);
+            }
+            Request::Setattr { valid, fh } => {
+                let stat = tree.setattr(who, id, fh, valid).map_err(Errno::raw)?;
+                self.put_attr(&stat, out);
+            }
+            Request::Readlink => *out = tree.readlink(who, id).map_err(Errno::raw)?,
+            Request::Open { flags } => {
+                let fh = tree.open(who, id, flags).map_err(Errno::raw)?;
+                let open_flags = fopen::DIRECT_IO | fopen::NOFLUSH | fopen::PARALLEL_DIRECT_WRITES;
+                put_open(fh, open_flags, out);
+                return Ok(Outcome::Opened(fh));
+            }
+            Request::Opendir => {
+                let fh = tree.opendir(who, id).map_err(Errno::raw)?;
+                put_open(fh, 0, out);
+                return Ok(Outcome::Opened(fh));
+            }
+            Request::Read { fh, offset, size } => {
+                let size = size.min(abi::MAX_WRITE) as usize;
+                if data.len() < size {
+                    data.resize(size, 0);
+                }
+                let data = data.get_mut(..size).unwrap_or_default();
+                let len = tree.read(fh, offset, data, cancel).map_err(Errno::raw)?;
+                out.extend_from_slice(data.get(..len).unwrap_or_default());
+            }
+            Request::Write { fh, offset, data } => {
+                let len = tree.write(fh, offset, data, cancel).map_err(Errno::raw)?;
+                let size = u32::try_from(len).unwrap_or(u32::MAX);
+                WriteOut { size, padding: 0 }.put(out);
+            }
+            Request::Readdir { fh, offset, size } => {
+                let mut listing = Listing::new(out, size as usize);
+                tree.readdir(fh, offset, |entry| listing.add(entry))
+                    .map_err(Errno::raw)?;
+            }
+            Request::Poll { fh, kh } => {
+                let revents = tree.poll(fh, kh).map_err(Errno::raw)?.bits();
+                PollOut {
+                    revents,
+                    padding: 0,
+                }
+                .put(out);
+            }
+            Request::Release { fh } | Request::Releasedir { fh } => tree.release(fh),
+            Request::Statfs => StatfsOut {
+                bsize: 4096,
+                frsize: 4096,
+                namelen: 255, // what sysfs says, though longer names work
+                ..StatfsOut::default()
+            }
+            .put(out),
+            Request::Accept => {}
+            Request::Refuse(errno) => return Err(errno),
+            Request::Init(_) => return Err(sys::EIO), // once only, before the threads
+            Request::Interrupt { .. } | Request::Ignore => return Ok(Outcome::Silent),
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn put_entry(&self, stat: &Stat, out: &mut Vec<u8>) {
+        EntryOut {
+            nodeid: stat.id,
+            generation: 0,
+            entry_valid: self.ttl.as_secs(),
+            entry_valid_nsec: self.ttl.subsec_nanos(),
+            attr_valid: self.ttl.as_secs(),
+            attr_valid_nsec: self.ttl.subsec_nanos(),
+            attr: listing::attr(stat),
+        }
+        .put(out);
+    }
+
+    fn put_attr(&self, stat: &Stat, out: &mut Vec<u8>) {
+        AttrOut {
+            attr_valid: self.ttl.as_secs(),
+            attr_valid_nsec: self.ttl.subsec_nanos(),
+            dummy: 0,
+            attr: listing::attr(stat),
+        }
+        .put(out);
+    }
+}
+
+fn put_open(fh: u64, open_flags: u32, out: &mut Vec<u8>) {
+    OpenOut {
+        fh,
+        open_flags,
+        backing_id: 0,
+    }
+    .put(out);
+}

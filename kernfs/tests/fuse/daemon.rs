@@ -1,0 +1,104 @@
+//! Daemons as processes of their own: this test binary, run again.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+
+use kernfs::Root;
+use kernfs::fuse::{Mount, Options, Termination};
+
+use crate::support::text;
+
+const MODE: &str = "KERNFS_TEST_DAEMON";
+const PATH: &str = "KERNFS_TEST_MOUNT";
+const READY: &str = "mounted and ready";
+
+/// How a daemon ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mode {
+    /// Waits for SIGTERM, then unmounts.
+    Terminated,
+    /// Waits for the end of its input, then exits with the mount still in its hands.
+    Exits,
+}
+
+/// The daemon, when it is called by one of the tests below; `--ignored` alone runs nothing.
+#[test]
+#[ignore = "run by other tests as a process of its own"]
+fn process() {
+    let (Some(mode), Some(path)) = (std::env::var_os(MODE), std::env::var_os(PATH)) else {
+        return;
+    };
+    let termination = Termination::block();
+    let root = Root::new();
+    text(&root, "pid", &process::id().to_string());
+    let mount = Mount::new(&root, path, &Options::new()).expect("the parent could");
+    println!("{READY}");
+    std::io::stdout().flush().expect("stdout");
+    if mode == "exits" {
+        let _ = std::io::stdin().read_line(&mut String::new());
+    } else {
+        termination.wait().expect("a signal");
+        mount.unmount().expect("ours");
+    }
+    process::exit(0);
+}
+
+/// A running daemon with a mount.
+pub(crate) struct Daemon {
+    pub(crate) child: Child,
+}
+
+impl Daemon {
+    /// Returns when it is mounted. A file "pid" is in it.
+    pub(crate) fn start(mode: Mode, path: &Path) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("self"));
+        command
+            .args(["--ignored", "--exact", "daemon::process", "--nocapture"])
+            .env(PATH, path)
+            .env(
+                MODE,
+                if matches!(mode, Mode::Exits) {
+                    "exits"
+                } else {
+                    "terminated"
+                },
+            )
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        // The test harness has threads before the daemon can block the signal in them.
+        // SAFETY: sigset functions and pthread_sigmask are async-signal-safe.
+        unsafe { command.pre_exec(block_sigterm) };
+        let mut child = command.spawn().expect("self");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let ready = output
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line.ends_with(READY));
+        assert!(ready, "the daemon could not mount");
+        Self { child }
+    }
+
+    pub(crate) fn signal(&self, signal: libc::c_int) {
+        let pid = libc::pid_t::try_from(self.child.id()).expect("a pid");
+        // SAFETY: our own child, which was not waited for.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        drop(self.child.stdin.take());
+        self.child.wait().expect("our child")
+    }
+}
+
+fn block_sigterm() -> std::io::Result<()> {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: writes one set.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: initialised above.
+    unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM) };
+    // SAFETY: a valid set; the old one is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) };
+    Ok(())
+}

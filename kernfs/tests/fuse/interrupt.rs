@@ -1,0 +1,138 @@
+//! Clients that get a signal while a callback of the daemon blocks.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+
+use kernfs::{Cx, Errno, Has, Ops, Result, Seq};
+
+use crate::support::{text, with_mount};
+
+/// Where a callback stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Before,
+    Inside,
+    MayLeave,
+    Left,
+}
+
+/// A file whose `show` waits, until it is let go, or (if it cares) until it is interrupted.
+#[derive(Debug, Default)]
+struct Gate {
+    stage: Mutex<Stage>,
+    changed: Condvar,
+    cares: bool,
+}
+
+impl Gate {
+    fn set(&self, stage: Stage) {
+        *self.stage.lock().expect("no panic under it") = stage;
+        self.changed.notify_all();
+    }
+
+    fn wait_for(&self, wanted: Stage) {
+        let mut stage = self.stage.lock().expect("no panic under it");
+        while *stage != wanted {
+            stage = self.changed.wait(stage).expect("no panic under it");
+        }
+    }
+
+    fn is(&self, stage: Stage) -> bool {
+        *self.stage.lock().expect("no panic under it") == stage
+    }
+}
+
+impl Ops for Gate {
+    const HAS: Has = Has::SHOW;
+    type Open = ();
+
+    fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn show(&self, cx: &mut Cx<'_>, (): &(), seq: &mut Seq) -> Result<()> {
+        if self.is(Stage::Left) {
+            seq.put(b"passed\n");
+            return Ok(());
+        }
+        self.set(Stage::Inside);
+        if self.cares {
+            while !cx.interrupted() {
+                std::thread::yield_now();
+            }
+            self.set(Stage::Left);
+            return Err(Errno::EINTR.into());
+        }
+        self.wait_for(Stage::MayLeave);
+        self.set(Stage::Left);
+        Ok(())
+    }
+}
+
+fn cat(path: &std::path::Path) -> Child {
+    Command::new("cat")
+        .arg(path)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("cat")
+}
+
+fn send(child: &Child, signal: libc::c_int) {
+    let pid = libc::pid_t::try_from(child.id()).expect("a pid");
+    // SAFETY: our own child, which was not waited for.
+    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+}
+
+#[test]
+fn a_client_dies_at_once_though_the_callback_blocks() {
+    for signal in [libc::SIGINT, libc::SIGKILL] {
+        let gate = Arc::new(Gate::default());
+        let ops = Arc::clone(&gate);
+        with_mount(
+            |root| {
+                root.create_file("gate", 0o444, 0, ops).expect("new");
+                text(root, "speed", "30");
+            },
+            |setup| {
+                let mut client = cat(&setup.at("gate"));
+                gate.wait_for(Stage::Inside);
+                // One thread blocks; the other one serves.
+                assert_eq!(setup.read("speed"), "30\n");
+                send(&client, signal);
+                assert_eq!(client.wait().expect("our child").signal(), Some(signal));
+                assert!(gate.is(Stage::Inside));
+                gate.set(Stage::MayLeave);
+                gate.wait_for(Stage::Left);
+                // The late answer was dropped and hurt nobody.
+                assert_eq!(setup.read("gate"), "passed\n");
+                assert_eq!(fs::read_dir(&setup.path).expect("served").count(), 2);
+            },
+        );
+    }
+}
+
+#[test]
+fn a_callback_that_cares_hears_of_it() {
+    let gate = Arc::new(Gate {
+        cares: true,
+        ..Gate::default()
+    });
+    let ops = Arc::clone(&gate);
+    with_mount(
+        |root| drop(root.create_file("gate", 0o444, 0, ops).expect("new")),
+        |setup| {
+            let mut client = cat(&setup.at("gate"));
+            gate.wait_for(Stage::Inside);
+            send(&client, libc::SIGTERM);
+            assert_eq!(
+                client.wait().expect("our child").signal(),
+                Some(libc::SIGTERM)
+            );
+            gate.wait_for(Stage::Left);
+            assert_eq!(setup.read("gate"), "passed\n");
+        },
+    );
+}

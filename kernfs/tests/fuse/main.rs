@@ -1,0 +1,18 @@
+//! The mount as its users see it: through std, ordinary tools and poll(2).
+//!
+//! Every test runs in a mount namespace of its own thread, so nothing is seen outside and nothing is left
+//! when it dies. Without root and /dev/fuse one SKIP line is printed and the tests pass;
+//! `KERNFS_FUSE_TESTS=require` makes that a failure.
+
+mod support;
+
+mod basic;
+mod daemon;
+mod floors;
+mod interrupt;
+mod io;
+mod mountpoint;
+mod poll;
+mod refused;
+mod removal;
+mod stress;

@@ -1,0 +1,64 @@
+//! What sysfs refuses is refused here, with the same errno.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use crate::support::{c_string, errno, text, with_mount};
+
+#[test]
+fn nothing_is_made_or_removed_from_outside() {
+    with_mount(
+        |root| {
+            text(root, "speed", "30");
+            root.create_dir("engine", 0o755).expect("new");
+        },
+        |setup| {
+            let (speed, new) = (setup.at("speed"), setup.at("new"));
+            assert_eq!(errno(File::create(&new)), libc::EACCES);
+            assert_eq!(errno(fs::create_dir(&new)), libc::EPERM);
+            assert_eq!(errno(symlink("speed", &new)), libc::EPERM);
+            assert_eq!(errno(fs::hard_link(&speed, &new)), libc::EPERM);
+            assert_eq!(errno(fs::rename(&speed, &new)), libc::EPERM);
+            assert_eq!(errno(fs::remove_file(&speed)), libc::EPERM);
+            assert_eq!(errno(fs::remove_dir(setup.at("engine"))), libc::EPERM);
+            let mode = fs::Permissions::from_mode(0o600);
+            assert_eq!(errno(fs::set_permissions(&speed, mode)), libc::EPERM);
+            assert_eq!(setup.read("speed"), "30\n");
+        },
+    );
+}
+
+#[test]
+fn what_means_nothing_is_accepted_or_refused_as_in_sysfs() {
+    with_mount(
+        |root| drop(text(root, "speed", "30")),
+        |setup| {
+            let path = setup.at("speed");
+            let file = OpenOptions::new().write(true).open(&path).expect("open");
+            file.sync_all().expect("fsync");
+            file.set_len(0).expect("truncate");
+            assert_eq!(fs::metadata(&path).expect("stat").len(), 4096);
+            assert_eq!(setup.read("speed"), "30\n");
+
+            // SAFETY: no argument is a pointer that is followed: the request is unknown everywhere.
+            let ioctl = unsafe { libc::ioctl(file.as_raw_fd(), 0x6b01, 0) };
+            assert_eq!(ioctl, -1);
+            assert_eq!(
+                std::io::Error::last_os_error().raw_os_error(),
+                Some(libc::ENOTTY)
+            );
+
+            let name = c_string(&path);
+            // SAFETY: two NUL-terminated strings; a size of 0 writes nothing.
+            let size = unsafe {
+                libc::getxattr(name.as_ptr(), c"user.x".as_ptr(), std::ptr::null_mut(), 0)
+            };
+            assert_eq!(size, -1);
+            assert_eq!(
+                std::io::Error::last_os_error().raw_os_error(),
+                Some(libc::EOPNOTSUPP)
+            );
+        },
+    );
+}
