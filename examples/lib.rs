@@ -1,1 +1,7 @@
-//! Stub.
+//! The library behind the examples: what they would have to repeat, and what the tests want to reach.
+//!
+//! Under `cargo test` this is also the workspace's README, so that its examples run.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+#![forbid(unsafe_code)]
+
+pub mod kernfsd;
