@@ -394,7 +394,8 @@ impl<'a> Leadership<'a> {
         let won = rounds
             .leader
             .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed);
-        won.is_ok().then_some(Self(rounds))
+        // Not `then_some`: it would make the value in any case, and drop it, which ends a leadership.
+        won.is_ok().then(|| Self(rounds))
     }
 }
 
@@ -432,6 +433,20 @@ fn cpus() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // `then_some` made a leadership for whoever lost the race too, and its drop ended the winner's: two
+    // leaders, and grace periods that ended too early.
+    #[test]
+    fn who_lost_the_race_for_the_lead_took_it_from_the_leader() {
+        let engine = Engine::new();
+        let leadership = Leadership::take(&engine.rounds).unwrap();
+        for _ in 0..2 {
+            assert!(Leadership::take(&engine.rounds).is_none());
+            assert_eq!(engine.rounds.leader.load(Ordering::Relaxed), thread_id());
+        }
+        drop(leadership);
+        assert!(Leadership::take(&engine.rounds).is_some());
+    }
 
     // The armed request of the parent's sleeper stayed, and sent every section of the child through the cold
     // path; its followers stayed counted, and cost a system call at each end of a grace period.

@@ -241,7 +241,8 @@ impl Queue {
         let claimed =
             self.worker
                 .compare_exchange(NONE, STARTING, Ordering::AcqRel, Ordering::Relaxed);
-        claimed.is_ok().then_some(Start(self))
+        // Not `then_some`: it would make the value in any case, and drop it, which gives up the claim.
+        claimed.is_ok().then(|| Start(self))
     }
 
     /// Whether something is pushed that is in no batch yet.
@@ -362,6 +363,18 @@ mod tests {
         }
         assert_eq!((queue.done(), ran.load(Ordering::Relaxed)), (4, 3));
         in_parent.run();
+    }
+
+    // `then_some` again: a refused claim made the worker that exists look absent.
+    #[test]
+    fn a_refused_claim_gave_the_worker_up() {
+        let queue = Queue::new();
+        let start = queue.claim_start().unwrap();
+        assert!(queue.claim_start().is_none() && queue.claim_start().is_none());
+        assert_eq!(queue.worker(), Worker::Starting);
+        start.succeeded();
+        assert!(queue.claim_start().is_none() && queue.claim_start().is_none());
+        assert_eq!(queue.worker(), Worker::Running);
     }
 
     #[test]

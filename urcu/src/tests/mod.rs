@@ -5,6 +5,8 @@
 #[cfg(doctest)]
 mod compile_fail;
 #[cfg(test)]
+mod fallback;
+#[cfg(test)]
 mod litmus;
 #[cfg(test)]
 mod litmus_controls;

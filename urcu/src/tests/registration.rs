@@ -1,39 +1,49 @@
-//! Rule A9: a thread that registers while a grace period begins, where nobody else is registered.
+//! A thread that becomes a reader while a grace period begins: by registering (rule A9) or by going online.
 //!
-//! The engine then skips the heavy barrier, and only the registration fence is left between the new reader
-//! and the updater. Needs a domain of its own.
+//! Where nobody else is registered the engine skips the heavy barrier, and only the fence of the
+//! registration is left between the new reader and the updater. That needs a domain of its own.
 
+use std::cell::RefCell;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64};
 
+use super::store_buffering::{CLOG, FAR, lines};
 use super::subject::{Dice, scale, whole_machine};
 use crate::flavor::sabotaged::Lonely;
+use crate::{Mb, Memb, Qsbr, Thread};
 
 const LIVE: u64 = 0x11fe_11fe_11fe_11fe;
 const DEAD: u64 = 0xdead_dead_dead_dead;
 
-#[test]
-fn a09_registration_storm_against_synchronize() {
-    let _machine = whole_machine();
+/// One thread becomes a reader again and again; another removes, waits and poisons.
+///
+/// `visit(clog, read)` calls `clog` just before the reader word is stored, which holds that store up (see
+/// `store_buffering`), and `read` in the section.
+fn storm(synchronize: fn(), mut visit: impl FnMut(&mut dyn FnMut(), &mut dyn FnMut()) + Send) {
     let rounds = scale("URCU_LITMUS_ROUNDS", 20_000) * 5;
     let objects = [const { AtomicU64::new(LIVE) }; 2];
     let at = AtomicPtr::new((&raw const objects[0]).cast_mut());
     let over = AtomicBool::new(false);
     let bad = AtomicU64::new(0);
-    let before = Lonely::stats();
+    let far = lines(FAR);
     std::thread::scope(|s| {
         s.spawn(|| {
-            let mut dice = Dice::new(1);
+            let (mut choice, mut pause, mut dice) = (Dice::new(1), Dice::new(3), Dice::new(4));
             while !over.load(Relaxed) {
-                let thread = Lonely::register();
-                let guard = thread.read_lock();
-                let object = at.load(Acquire);
-                dice.jitter();
-                // SAFETY: both objects live until the scope ends.
-                let value = unsafe { &*object }.load(Relaxed);
-                bad.fetch_add(u64::from(value != LIVE), Relaxed);
-                drop(guard);
-                drop(thread);
+                let mut clog = || {
+                    let start = choice.below(far.len() - CLOG);
+                    for line in &far[start..start + CLOG] {
+                        line.store(1, Relaxed);
+                    }
+                };
+                let mut read = || {
+                    let object = at.load(Acquire);
+                    pause.waver();
+                    // SAFETY: both objects live until the scope ends.
+                    let value = unsafe { &*object }.load(Relaxed);
+                    bad.fetch_add(u64::from(value != LIVE), Relaxed);
+                };
+                visit(&mut clog, &mut read);
                 dice.dawdle();
             }
         });
@@ -42,21 +52,75 @@ fn a09_registration_storm_against_synchronize() {
             let (old, new) = (&objects[round % 2], &objects[(round + 1) % 2]);
             new.store(LIVE, Relaxed);
             at.swap((&raw const *new).cast_mut(), AcqRel);
-            Lonely::synchronize();
+            synchronize();
             old.store(DEAD, Relaxed);
-            dice.jitter();
+            dice.waver();
+            if round % 256 == 0 {
+                far.iter().for_each(|line| line.store(0, Relaxed));
+            }
         }
         over.store(true, Relaxed);
     });
-    let after = Lonely::stats();
-    println!(
-        "{rounds} grace periods, {} with a heavy barrier",
-        after.heavy_barriers - before.heavy_barriers
-    );
     assert_eq!(bad.into_inner(), 0, "a new reader was not seen");
-    assert!(
-        after.heavy_barriers - before.heavy_barriers < after.grace_periods - before.grace_periods,
-        "the short cut was never taken: nothing was tested"
-    );
+}
+
+#[test]
+fn a09_registration_storm_against_synchronize() {
+    let _machine = whole_machine();
+    let before = Lonely::stats();
+    storm(Lonely::synchronize, |clog, read| {
+        let thread = Lonely::register();
+        clog();
+        let guard = thread.read_lock();
+        read();
+        drop(guard);
+    });
+    let after = Lonely::stats();
+    let grace_periods = after.grace_periods - before.grace_periods;
+    let heavy = after.heavy_barriers - before.heavy_barriers;
+    println!("{grace_periods} grace periods, {heavy} heavy barriers");
+    assert!(heavy < grace_periods, "the short cut was never taken");
     assert_eq!(after.registered, before.registered);
+}
+
+#[test]
+fn a05_going_online_against_synchronize() {
+    let _machine = whole_machine();
+    thread_local! {
+        static THREAD: RefCell<Option<Thread<Qsbr>>> = const { RefCell::new(None) };
+    }
+    storm(Qsbr::synchronize, |clog, read| {
+        THREAD.with_borrow_mut(|thread| {
+            let thread = thread.get_or_insert_with(Qsbr::register);
+            thread.offline(clog);
+            let guard = thread.read_lock();
+            read();
+            drop(guard);
+        });
+    });
+}
+
+#[test]
+fn entries_against_synchronize() {
+    let _machine = whole_machine();
+    for (synchronize, lock) in [
+        (
+            Memb::synchronize as fn(),
+            (|body| {
+                let guard = Memb::read_lock();
+                body();
+                drop(guard);
+            }) as fn(&mut dyn FnMut()),
+        ),
+        (Mb::synchronize, |body| {
+            let guard = Mb::read_lock();
+            body();
+            drop(guard);
+        }),
+    ] {
+        storm(synchronize, |clog, read| {
+            clog();
+            lock(read);
+        });
+    }
 }

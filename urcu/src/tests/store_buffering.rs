@@ -19,8 +19,8 @@ use crate::pad::Padded;
 /// Rounds between two evaluations.
 const BATCH: usize = 512;
 /// Stores that hold up the next one. Less than a store buffer.
-const CLOG: usize = 40;
-const FAR: usize = 1 << 14;
+pub(super) const CLOG: usize = 40;
+pub(super) const FAR: usize = 1 << 14;
 
 pub(super) struct Shape<R> {
     pub(super) name: &'static str,
@@ -57,9 +57,9 @@ pub(super) fn shapes<R: Reader>() -> [Shape<R>; 3] {
     ]
 }
 
-type Line = Padded<AtomicU32>;
+pub(super) type Line = Padded<AtomicU32>;
 
-fn lines(n: usize) -> Vec<Line> {
+pub(super) fn lines(n: usize) -> Vec<Line> {
     (0..n).map(|_| Padded::new(AtomicU32::new(0))).collect()
 }
 

@@ -73,7 +73,7 @@ fn busy<R: Reader>() {
         reports::wait_for(1, reports::is_stall); // somebody leads, and waits
         let old = p.replace("new".to_owned()).unwrap();
 
-        let pid = fork();
+        let pid = reports::while_silent(fork);
         if pid == 0 {
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 in_the_child::<R>(value);

@@ -5,7 +5,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use crate::child::in_child;
 use crate::flavors::{Reader, Stage, every_flavor, wait_until};
+use urcu::Event;
 
 const ROUNDS: usize = 100;
 
@@ -51,10 +53,10 @@ fn two_sleepers<R: Reader>() {
             s.spawn(move || {
                 let mut reader = R::join();
                 for round in 1..=rounds {
+                    let before = R::stats().sleeps; // updaters come when both have entered
                     let guard = reader.lock();
                     ENTERED[me].next();
                     ENTERED[1 - me].wait_for(round);
-                    let before = R::stats().sleeps;
                     wait_until(|| R::stats().sleeps > before + me as u64);
                     drop(guard);
                     reader.away(|| wait_until(|| RETURNED.load(SeqCst) >= 2 * round));
@@ -75,3 +77,32 @@ fn two_sleepers<R: Reader>() {
     });
 }
 every_flavor!(a08_no_sleeper_is_left_behind, two_sleepers in child);
+
+/// One signal is for all who sleep.
+#[test]
+fn a08_a_signal_wakes_all_sleepers() {
+    in_child("a14_wakeup::a08_a_signal_wakes_all_sleepers", || {
+        static EVENT: Event = Event::new();
+        static WAITING: Stage = Stage::new();
+        const SLEEPERS: usize = 3;
+        const SIGNALS: u32 = 1000;
+        let sleepers: Vec<_> = (0..SLEEPERS)
+            .map(|_| {
+                std::thread::spawn(|| {
+                    for seen in 0..SIGNALS {
+                        WAITING.next();
+                        assert!(EVENT.wait_while(seen, None));
+                    }
+                })
+            })
+            .collect();
+        for signal in 1..=SIGNALS as usize {
+            WAITING.wait_for(SLEEPERS * signal);
+            std::thread::yield_now(); // most have gone to sleep by now
+            EVENT.signal();
+        }
+        for sleeper in sleepers {
+            sleeper.join().unwrap();
+        }
+    });
+}

@@ -1,9 +1,8 @@
 //! The rules that a hostile review of the design left (A1 to A21), one test or more for each that applies.
 //!
-//! Not here: what must not compile (`src/tests/compile_fail.rs`); A8 (two sleepers, in `park.rs`), A9
-//! (`src/tests/registration.rs`), A10 (`word.rs`), A13 (`src/tests/store_buffering.rs`; its fence shows
-//! on no machine we have, herd is its test). Not built, so nothing to test: A12 (cooperative barrier),
-//! A16 (cookies), A17 (srcu).
+//! Not here: what must not compile (A3, A18: `src/tests/compile_fail.rs`), A9 (`src/tests/registration.rs`),
+//! A10 (`word.rs`), A13 (`src/tests/store_buffering.rs`; its fence shows on no machine we have, herd is its
+//! test). Not built, so nothing to test: A12 (cooperative barrier), A16 (cookies), A17 (srcu).
 
 mod child;
 mod flavors;

@@ -26,3 +26,9 @@ pub(crate) fn count(wanted: impl Fn(&Report) -> bool) -> usize {
 pub(crate) fn is_stall(report: &Report) -> bool {
     matches!(report, Report::Stall { .. })
 }
+
+/// Runs `f` while no report is being noted: a fork must not copy the lock in a hook's hand.
+pub(crate) fn while_silent<T>(f: impl FnOnce() -> T) -> T {
+    let _held = REPORTS.lock().unwrap();
+    f()
+}
