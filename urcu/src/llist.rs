@@ -27,7 +27,7 @@ impl<T> Linked<T> {
         }
     }
 
-    /// Whether the value is on a list at the moment.
+    /// Whether the value is on a list at the moment, or just being put on one.
     pub fn is_queued(&self) -> bool {
         self.queued.load(Ordering::Acquire)
     }
@@ -52,7 +52,8 @@ impl<T: fmt::Debug> fmt::Debug for Linked<T> {
 /// What [`Llist::push`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// It was on a list already: whoever takes that list delivers it later than this call.
+    /// It is on a list, or another thread is just putting it on one: whoever takes it from there delivers it
+    /// later than this call.
     AlreadyQueued,
     /// The list was empty: the consumer may need to be woken.
     First,

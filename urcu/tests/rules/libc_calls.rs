@@ -14,18 +14,20 @@ pub(crate) fn kill_me_after(seconds: u32) {
 pub(crate) fn fork_and_wait(child: impl FnOnce()) -> i32 {
     let pid = fork();
     if pid == 0 {
-        kill_me_after(60);
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
         exit_at_once(if result.is_ok() { 0 } else { 101 });
     }
     wait_for(pid)
 }
 
-/// 0 in the child.
+/// 0 in the child, which an alarm ends if it hangs: the parent's is not inherited.
 pub(crate) fn fork() -> i32 {
     // SAFETY: the child of these tests uses urcu, std's threads and malloc, which glibc repairs at fork.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork: {}", Error::last_os_error());
+    if pid == 0 {
+        kill_me_after(60);
+    }
     pid
 }
 
