@@ -1,100 +1,79 @@
-//! The survey as JSON, all samples, for plots. Written by hand: numbers, and names that we chose.
+//! The report as JSON, all samples, for plots. Written by hand: numbers, and names that we chose.
 
 use core::fmt::{self, Display, Formatter};
 
-use crate::grace::Wait;
-use crate::measures::{self, Bound};
-use crate::rounds::Work;
+use crate::aims::{Aim, Bound};
+use crate::chart::{Chart, Line, Report};
 use crate::samples::Samples;
-use crate::survey::Survey;
 
-/// Displays a [`Survey`] as one JSON object; every figure in nanoseconds, but for the aims' own units.
+/// Displays a [`Report`] as one JSON object.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a> {
     /// What was measured.
-    pub survey: &'a Survey,
+    pub report: &'a Report,
+    /// What was aimed at.
+    pub aims: &'a [Aim],
     /// Where, one line of text.
     pub machine: &'a str,
+    /// Whom it was measured beside, and its version.
+    pub beside: (&'a str, &'a str),
 }
 
 impl Display for Json<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let survey = self.survey;
         writeln!(f, "{{\n  \"machine\": {},", Text(self.machine))?;
-        writeln!(f, "  \"rounds\": {},", survey.effort.rounds)?;
-        let mut loops = Vec::new();
-        for row in &survey.rows {
-            for work in Work::ALL {
-                let figures = row.of(work);
-                for (operation, samples) in [
-                    ("read", &figures.read),
-                    ("update", &figures.update),
-                    ("update_freed", &figures.freed),
-                ] {
-                    loops.extend(object(row.name, work_name(work), operation, samples));
-                }
-            }
-        }
-        list(f, "loops", &loops)?;
-        let mut waits = Vec::new();
-        for latencies in &survey.latencies {
-            for wait in Wait::ALL {
-                let (name, what) = (latencies.name, wait.title());
-                waits.extend(object(name, what, "wait", latencies.of(wait)));
-            }
-        }
-        list(f, "waits", &waits)?;
-        let aims: Vec<String> = measures::all(survey)
-            .iter()
-            .map(|aim| {
-                let (kind, bound) = match aim.target {
-                    Bound::AtMost(bound) => ("at_most", bound),
-                    Bound::AtLeast(bound) => ("at_least", bound),
-                };
-                format!(
-                    "{{\"what\": {}, \"unit\": {}, \"{kind}\": {bound}, \"measured\": {}}}",
-                    Text(aim.what),
-                    Text(aim.unit),
-                    Number(aim.measured)
-                )
-            })
-            .collect();
-        list(f, "aims", &aims)?;
-        let skipped: Vec<String> = survey.skipped.iter().map(|s| Text(s).to_string()).collect();
+        writeln!(f, "  {}: {},", Text(self.beside.0), Text(self.beside.1))?;
+        let charts: Vec<String> = self.report.charts().map(chart).collect();
+        writeln!(f, "  \"charts\": [\n{}\n  ],", charts.join(",\n"))?;
+        let aims: Vec<String> = self.aims.iter().map(aim).collect();
+        writeln!(f, "  \"aims\": [\n    {}\n  ],", aims.join(",\n    "))?;
+        let skipped = &self.report.skipped;
+        let skipped: Vec<String> = skipped.iter().map(|why| Text(why).to_string()).collect();
         write!(f, "  \"skipped\": [{}]\n}}\n", skipped.join(", "))
     }
 }
 
-fn work_name(work: Work) -> &'static str {
-    match work {
-        Work::Read => "1 thread reads",
-        Work::ReadByTwo => "2 threads read",
-        Work::Update => "1 thread updates",
-        Work::UpdateBesideReader => "1 thread updates beside 1 reader",
-    }
+fn chart(chart: &Chart) -> String {
+    let lines: Vec<String> = chart.lines.iter().map(line).collect();
+    format!(
+        "    {{\"key\": {}, \"title\": {}, \"unit\": {}, \"lines\": [\n      {}\n    ]}}",
+        Text(chart.key),
+        Text(chart.title),
+        Text(chart.unit.name()),
+        lines.join(",\n      ")
+    )
 }
 
-fn object(name: &str, work: &str, operation: &str, samples: &Samples) -> Option<String> {
-    let numbers: Vec<String> = samples
-        .as_slice()
-        .iter()
+fn line(line: &Line) -> String {
+    let samples = line.samples.as_slice().iter();
+    let samples: Vec<String> = samples
         .map(|figure| Number(Some(*figure)).to_string())
         .collect();
-    (!numbers.is_empty()).then(|| {
-        format!(
-            "{{\"name\": {}, \"work\": {}, \"operation\": {}, \"min\": {}, \"median\": {}, \"samples\": [{}]}}",
-            Text(name),
-            Text(work),
-            Text(operation),
-            Number(samples.min()),
-            Number(samples.median()),
-            numbers.join(", ")
-        )
-    })
+    let number = |figure: fn(&Samples) -> Option<f64>| Number(figure(&line.samples));
+    format!(
+        "{{\"name\": {}, \"min\": {}, \"median\": {}, \"max\": {}, \"samples\": [{}]}}",
+        Text(&line.name),
+        number(Samples::min),
+        number(Samples::median),
+        number(Samples::max),
+        samples.join(", ")
+    )
 }
 
-fn list(f: &mut Formatter<'_>, key: &str, objects: &[String]) -> fmt::Result {
-    writeln!(f, "  \"{key}\": [\n    {}\n  ],", objects.join(",\n    "))
+fn aim(aim: &Aim) -> String {
+    let (kind, bound) = match aim.target {
+        Bound::AtMost(bound) => ("at_most", bound),
+        Bound::AtLeast(bound) => ("at_least", bound),
+    };
+    let met = aim
+        .met()
+        .map_or("null", |met| if met { "true" } else { "false" });
+    format!(
+        "{{\"what\": {}, \"unit\": {}, \"{kind}\": {bound}, \"measured\": {}, \"met\": {met}}}",
+        Text(aim.what),
+        Text(aim.unit),
+        Number(aim.measured)
+    )
 }
 
 /// A string with the escapes that JSON requires.
@@ -129,6 +108,7 @@ impl Display for Number {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chart::{Typical, Unit};
 
     #[test]
     fn text_is_escaped_and_no_number_is_null() {
@@ -139,12 +119,15 @@ mod tests {
     }
 
     #[test]
-    fn an_object_needs_a_sample() {
-        assert_eq!(object("n", "w", "read", &Samples::default()), None);
-        let one: Samples = [1.5].into_iter().collect();
+    fn a_chart_holds_every_sample() {
+        let mut one = Chart::new("key", "Title", Unit::Ns, Typical::Min);
+        one.add("name", Some(1.5));
+        one.add("name", Some(2.5));
         assert_eq!(
-            object("n", "w", "read", &one).unwrap(),
-            r#"{"name": "n", "work": "w", "operation": "read", "min": 1.5000, "median": 1.5000, "samples": [1.5000]}"#
+            chart(&one),
+            r#"    {"key": "key", "title": "Title", "unit": "ns", "lines": [
+      {"name": "name", "min": 1.5000, "median": 2.0000, "max": 2.5000, "samples": [1.5000, 2.5000]}
+    ]}"#
         );
     }
 }

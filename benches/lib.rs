@@ -1,9 +1,12 @@
-//! What `urcu` costs beside its peers.
+//! What `urcu` and `kernfs` cost beside their peers.
 //!
 //! ```text
-//! cargo run --release -p benches --bin shootout          # one table, under a minute
+//! cargo run --release -p benches --bin shootout          # everything, about four minutes
+//! cargo run --release -p benches --bin shootout -- --only waits --svg plots --json all.json
 //! cargo bench -p benches --bench read_side               # the same read loops under criterion
 //! cargo bench -p benches --bench grace_period
+//! cargo run --release -p benches --bin kernfs_bench      # trees: beside those written by hand, and the kernel's
+//! cargo bench -p benches --bench kernfs
 //! ```
 //!
 //! # How it measures
@@ -18,16 +21,29 @@
 //! * 1 thread: the ratio of minima. 2 threads: the ratio of medians, because the minimum of a contended
 //!   loop is the round in which the other thread did not run.
 
+pub mod aims;
+pub mod atfork;
+pub mod chart;
+pub mod driver;
 pub mod effort;
 pub mod grace;
+pub mod heap;
+pub mod inline;
 pub mod json;
-pub mod measures;
 pub mod options;
 pub mod peer;
 pub mod peers;
 pub mod placement;
+pub mod probe;
+pub mod repeat;
 pub mod rounds;
 pub mod samples;
-pub mod survey;
+pub mod sections;
+pub mod svg;
 pub mod sys;
+pub mod sysfs;
 pub mod table;
+pub mod tree_aims;
+pub mod tree_sections;
+pub mod trees;
+pub mod work;

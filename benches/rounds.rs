@@ -10,66 +10,12 @@ use std::time::Instant;
 use crate::peer::{Peer, Reader, Settled};
 use crate::placement::{PLACES, consume, pad};
 use crate::sys;
+use crate::work::{Figures, Follower, Round, Share, Work};
 
 /// Reads between two pauses.
-const READS: u64 = 1024;
+pub const READS: u64 = 1024;
 /// Updates between two pauses.
-const UPDATES: u64 = 64;
-
-/// What the threads of a round do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// One thread reads.
-    Read,
-    /// Two threads read.
-    ReadByTwo,
-    /// One thread updates.
-    Update,
-    /// One thread updates, another reads.
-    UpdateBesideReader,
-}
-
-impl Work {
-    /// All of them, in the order of the table.
-    pub const ALL: [Self; 4] = [
-        Self::Read,
-        Self::ReadByTwo,
-        Self::Update,
-        Self::UpdateBesideReader,
-    ];
-
-    fn leader_updates(self) -> bool {
-        matches!(self, Self::Update | Self::UpdateBesideReader)
-    }
-
-    fn has_follower(self) -> bool {
-        matches!(self, Self::ReadByTwo | Self::UpdateBesideReader)
-    }
-}
-
-/// How a round is run.
-#[derive(Clone, Copy, Debug)]
-pub struct Round {
-    /// What the threads do.
-    pub work: Work,
-    /// The number of the round; chooses the placement of the read loop.
-    pub number: usize,
-    /// How many blocks the leading thread executes.
-    pub blocks: u64,
-    /// Whether each thread stays on its own CPU.
-    pub pinned: bool,
-}
-
-/// Nanoseconds for one operation, as one thread sees it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Figures {
-    /// Of a read, if somebody read.
-    pub read: Option<f64>,
-    /// Of an update, if somebody updated: what it costs the caller.
-    pub update: Option<f64>,
-    /// The same until all old values are freed, if the peer can tell.
-    pub freed: Option<f64>,
-}
+pub const UPDATES: u64 = 64;
 
 /// A [`Peer`] of any type.
 pub trait Contender {
@@ -93,21 +39,12 @@ impl<P: Peer> Contender for P {
 
     fn run(&self, round: Round) -> Figures {
         let (leader, follower) = run(self, round);
-        let mut figures = Figures::default();
-        if round.work.leader_updates() {
-            let settled = self.settle();
-            let freed = leader.begun.elapsed();
-            figures.update = Some(leader.time.as_nanos() as f64 / leader.operations as f64);
-            figures.read = follower.map(|follower| per_operation(&[follower]));
-            // Beside a reader the calling thread's own time is the figure.
-            if settled == Settled::AllFreed && follower.is_none() {
-                figures.freed = Some(freed.as_nanos() as f64 / leader.operations as f64);
-            }
-        } else {
-            let all: Vec<Share> = [Some(leader), follower].into_iter().flatten().collect();
-            figures.read = Some(per_operation(&all));
-        }
-        figures
+        let freed = round
+            .work
+            .leader_updates()
+            .then(|| (self.settle(), leader.begun.elapsed()))
+            .and_then(|(settled, time)| (settled == Settled::AllFreed).then_some(time));
+        Figures::of(round.work, leader.share, follower, freed)
     }
 
     fn calibrate(&self, work: Work, time: Duration, pinned: bool) -> u64 {
@@ -125,8 +62,9 @@ impl<P: Peer> Contender for P {
             if work.leader_updates() {
                 self.settle();
             }
-            if leader.time >= time / 4 {
-                let wanted = blocks as f64 * time.as_secs_f64() / leader.time.as_secs_f64();
+            let took = leader.share.time;
+            if took >= time / 4 {
+                let wanted = blocks as f64 * time.as_secs_f64() / took.as_secs_f64();
                 return (wanted as u64).max(1);
             }
             blocks *= 4;
@@ -142,28 +80,40 @@ impl<P: Peer> Contender for P {
     }
 }
 
-/// What one thread did in a round.
-#[derive(Clone, Copy, Debug)]
-struct Share {
-    begun: Instant,
-    time: Duration,
-    operations: u64,
-}
+/// On cache lines of its own, so that what it shares with others by chance is no part of it.
+#[repr(align(128))]
+pub(crate) struct Apart<P>(pub(crate) P);
 
-fn per_operation(shares: &[Share]) -> f64 {
-    let time: Duration = shares.iter().map(|share| share.time).sum();
-    let operations: u64 = shares.iter().map(|share| share.operations).sum();
-    time.as_nanos() as f64 / operations as f64
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leader {
+    begun: Instant,
+    pub(crate) share: Share,
 }
 
 /// Where the threads of a round meet, spinning: whoever sleeps starts late and runs alone.
-struct Gate {
+pub(crate) struct Gate {
     missing: AtomicUsize,
     over: AtomicBool,
 }
 
 impl Gate {
-    fn pass(&self) {
+    pub(crate) fn new(threads: usize) -> Self {
+        Self {
+            missing: AtomicUsize::new(threads),
+            over: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the leader is done.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn pass(&self) {
         self.missing.fetch_sub(1, Ordering::AcqRel);
         while self.missing.load(Ordering::Acquire) > 0 {
             core::hint::spin_loop();
@@ -171,33 +121,40 @@ impl Gate {
     }
 }
 
-fn run<P: Peer>(peer: &P, round: Round) -> (Share, Option<Share>) {
-    let gate = Gate {
-        missing: AtomicUsize::new(1 + usize::from(round.work.has_follower())),
-        over: AtomicBool::new(false),
-    };
+fn run<P: Peer>(peer: &P, round: Round) -> (Leader, Option<Share>) {
+    let second = round.work.follower();
+    let own = [Follower::Updates, Follower::ReadsAnother];
+    let another = second
+        .is_some_and(|second| own.contains(&second))
+        .then(|| Apart(peer.another()));
+    let followed = another.as_ref().map_or(peer, |Apart(another)| another);
+    let gate = Gate::new(1 + usize::from(second.is_some()));
     let gate = &gate;
     thread::scope(|scope| {
-        let follower = round.work.has_follower().then(|| {
+        let follower = second.map(|second| {
             scope.spawn(move || {
                 place(round, 1);
-                let mut reader = peer.reader();
-                measure(gate, || {
-                    reads(&mut reader, round.number, u64::MAX, &gate.over)
-                })
+                let mut reader = followed.reader();
+                let leader = measure(gate, || match second {
+                    Follower::Reads | Follower::ReadsAnother => {
+                        reads(&mut reader, round.number, u64::MAX, &gate.over)
+                    }
+                    Follower::Updates => updates(&mut reader, u64::MAX, &gate.over),
+                });
+                leader.share
             })
         });
         let leader = scope.spawn(move || {
             place(round, 0);
             let mut reader = peer.reader();
             let share = if round.work.leader_updates() {
-                measure(gate, || updates(&mut reader, round.blocks))
+                measure(gate, || updates(&mut reader, round.blocks, &gate.over))
             } else {
                 measure(gate, || {
                     reads(&mut reader, round.number, round.blocks, &gate.over)
                 })
             };
-            gate.over.store(true, Ordering::Relaxed);
+            gate.end();
             share
         });
         (join(leader), follower.map(join))
@@ -210,18 +167,18 @@ fn place(round: Round, cpu: usize) {
     }
 }
 
-fn join(thread: ScopedJoinHandle<'_, Share>) -> Share {
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-fn measure(gate: &Gate, run: impl FnOnce() -> u64) -> Share {
+pub(crate) fn measure(gate: &Gate, run: impl FnOnce() -> u64) -> Leader {
     gate.pass();
     let begun = Instant::now();
     let operations = run();
-    Share {
+    let time = begun.elapsed();
+    Leader {
         begun,
-        time: begun.elapsed(),
-        operations,
+        share: Share { time, operations },
     }
 }
 
@@ -253,14 +210,16 @@ fn read_loop<R: Reader, const PLACE: usize>(reader: &mut R, blocks: u64, over: &
 }
 
 #[inline(never)]
-fn updates<R: Reader>(reader: &mut R, blocks: u64) -> u64 {
-    for _ in 0..blocks {
+fn updates<R: Reader>(reader: &mut R, blocks: u64, over: &AtomicBool) -> u64 {
+    let mut done = 0;
+    while done < blocks && !over.load(Ordering::Relaxed) {
         for i in 0..UPDATES {
             reader.update(black_box(i));
         }
         reader.pause();
+        done += 1;
     }
-    blocks * UPDATES
+    done * UPDATES
 }
 
 #[cfg(test)]
@@ -281,6 +240,9 @@ mod tests {
         fn name(&self) -> &'static str {
             "counting"
         }
+        fn another(&self) -> Self {
+            Self::default()
+        }
         fn reader(&self) -> &Self {
             self
         }
@@ -292,6 +254,9 @@ mod tests {
     impl Reader for &Counting {
         fn read(&mut self) -> u64 {
             self.reads.fetch_add(1, Ordering::Relaxed)
+        }
+        fn hold(&mut self, inside: &mut dyn FnMut()) {
+            inside();
         }
         fn update(&mut self, _new: u64) {
             self.updates.fetch_add(1, Ordering::Relaxed);
@@ -332,7 +297,12 @@ mod tests {
         assert!(figures.read.is_some() && figures.freed.is_none());
         let (peer, figures) = counted(Work::UpdateBesideReader, 0);
         assert_eq!(peer.updates.into_inner(), 3 * UPDATES);
-        assert!(figures.update.is_some() && figures.freed.is_none());
+        // On a busy machine the reader may come too late to read.
+        assert!(figures.update.is_some() && figures.freed.is_some());
+        let (peer, figures) = counted(Work::UpdateByTwo, 0);
+        // The second updater has a pointer, and here counters, of its own.
+        assert_eq!(peer.updates.into_inner(), 3 * UPDATES);
+        assert!(figures.update.is_some() && figures.read.is_none());
     }
 
     #[test]

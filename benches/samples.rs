@@ -1,8 +1,8 @@
-//! The figures of all rounds of one measurement: minimum and median, nothing else.
+//! The figures of all rounds of one measurement: extremes and median, nothing else.
 //!
 //! No mean: one interrupt spoils it. No deviation: the rounds are not independent.
 
-/// Nanoseconds, one figure a round.
+/// One figure a round.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<f64>);
 
@@ -20,6 +20,11 @@ impl Samples {
     /// The least; `None` when nothing was measured.
     pub fn min(&self) -> Option<f64> {
         self.0.iter().copied().min_by(f64::total_cmp)
+    }
+
+    /// The greatest; `None` when nothing was measured.
+    pub fn max(&self) -> Option<f64> {
+        self.0.iter().copied().max_by(f64::total_cmp)
     }
 
     /// The middle one, or the mean of the middle two; `None` when nothing was measured.
@@ -49,6 +54,7 @@ mod tests {
     fn min_and_median_do_not_depend_on_the_order_of_rounds() {
         let odd: Samples = [3.0, 1.0, 2.0].into_iter().collect();
         assert_eq!((odd.min(), odd.median()), (Some(1.0), Some(2.0)));
+        assert_eq!(odd.max(), Some(3.0));
         let even: Samples = [4.0, 100.0, 1.0, 2.0].into_iter().collect();
         assert_eq!((even.min(), even.median()), (Some(1.0), Some(3.0)));
         assert_eq!(even.as_slice()[1], 100.0);
@@ -63,6 +69,7 @@ mod tests {
     #[test]
     fn no_round_no_figure() {
         assert_eq!(Samples::default().min(), None);
+        assert_eq!(Samples::default().max(), None);
         assert_eq!(Samples::default().median(), None);
     }
 }

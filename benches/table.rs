@@ -1,124 +1,91 @@
-//! The survey as text: ratios first.
+//! The report as text: ratios first.
 
 use core::fmt::{self, Display, Formatter};
 
-use crate::grace::Wait;
-use crate::measures::{self, Bound, ratio};
-use crate::peers::names::MEMB;
-use crate::rounds::Work;
+use crate::aims::{Aim, Bound, ratio};
+use crate::chart::{Chart, Group, Report, Unit};
 use crate::samples::Samples;
-use crate::survey::{Row, Survey};
 
-/// Displays a [`Survey`].
+/// Displays a [`Group`].
 #[derive(Clone, Copy, Debug)]
-pub struct Table<'a>(pub &'a Survey);
+pub struct Table<'a> {
+    /// What was measured.
+    pub group: &'a Group,
+    /// Whose figures are 1 in the columns of ratios.
+    pub reference: &'a str,
+}
+
+/// Displays what comes after the tables: who was skipped, and the aims.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdict<'a> {
+    /// What was measured.
+    pub report: &'a Report,
+    /// What was aimed at.
+    pub aims: &'a [Aim],
+}
 
 impl Display for Table<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        loops(self.0, f)?;
-        for why in &self.0.skipped {
+        print(self, f)
+    }
+}
+
+impl Display for Verdict<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if !self.report.skipped.is_empty() {
+            writeln!(f)?;
+        }
+        for why in &self.report.skipped {
             writeln!(f, "{why}")?;
         }
-        waits(self.0, f)?;
-        aims(self.0, f)
+        print_aims(self.aims, f)
     }
 }
 
-/// The one number of a loop that ratios are made of: see the crate's front page.
-fn typical(work: Work, samples: &Samples) -> Option<f64> {
-    match work {
-        Work::Read | Work::Update => samples.min(),
-        Work::ReadByTwo | Work::UpdateBesideReader => samples.median(),
-    }
-}
-
-fn loops(survey: &Survey, f: &mut Formatter<'_>) -> fmt::Result {
-    writeln!(
-        f,
-        "\n{:27} times {MEMB:20}   ns, min / median of {} rounds\n{:27} {:>5} {:>5} {:>6} {:>6}   {:>13} {:>13} {:>13} {:>13} {:>15}",
-        "",
-        survey.effort.rounds,
-        "",
-        "read",
-        "read",
-        "update",
-        "update",
-        "read",
-        "read",
-        "update",
-        "update",
-        "update",
-    )?;
-    writeln!(
-        f,
-        "{:27} {:>5} {:>5} {:>6} {:>6}   {:>13} {:>13} {:>13} {:>13} {:>15}",
-        "",
-        "1 thr",
-        "2 thr",
-        "",
-        "+rd",
-        "1 thread",
-        "2 threads",
-        "alone",
-        "to last free",
-        "beside a reader",
-    )?;
-    let reference = survey.row(MEMB);
-    for row in &survey.rows {
-        let times = |pick: fn(&Row, Work) -> &Samples, work| {
-            let of = |row| typical(work, pick(row, work));
-            Figure(ratio(of(row), reference.and_then(of)))
-        };
-        writeln!(
-            f,
-            "{:27} {:>5} {:>5} {:>6} {:>6}   {:>13} {:>13} {:>13} {:>13} {:>15}",
-            row.name,
-            times(reads, Work::Read),
-            times(reads, Work::ReadByTwo),
-            times(updates, Work::Update),
-            times(updates, Work::UpdateBesideReader),
-            pair(reads(row, Work::Read), 1.0),
-            pair(reads(row, Work::ReadByTwo), 1.0),
-            pair(updates(row, Work::Update), 1.0),
-            pair(&row.of(Work::Update).freed, 1.0),
-            pair(updates(row, Work::UpdateBesideReader), 1.0),
-        )?;
-    }
-    Ok(())
-}
-
-fn reads(row: &Row, work: Work) -> &Samples {
-    &row.of(work).read
-}
-
-fn updates(row: &Row, work: Work) -> &Samples {
-    &row.of(work).update
-}
-
-fn waits(survey: &Survey, f: &mut Formatter<'_>) -> fmt::Result {
-    for wait in Wait::ALL {
-        let reference = survey.waits(MEMB).and_then(|waits| waits.of(wait).median());
-        writeln!(f, "\n{:42} times {MEMB}   us, min / median", wait.title())?;
-        for waits in &survey.latencies {
-            let samples = waits.of(wait);
-            if samples.as_slice().is_empty() {
-                continue;
-            }
-            let times = Figure(ratio(samples.median(), reference));
-            writeln!(
-                f,
-                "    {:38} {times:>15}   {:>17}",
-                waits.name,
-                pair(samples, 1e3)
-            )?;
+fn print(table: &Table<'_>, f: &mut Formatter<'_>) -> fmt::Result {
+    let Table { group, reference } = *table;
+    writeln!(f, "\n{}", group.title)?;
+    // Two lines of headings: one for the kind of column, of which the last line tells unit and reference.
+    let ratios = |chart: &&Chart| chart.unit != Unit::YesNo && chart.typical(reference).is_some();
+    for line in 0..2 {
+        write!(f, "    {:32}", "")?;
+        for chart in group.charts.iter().filter(ratios) {
+            let word = match chart.head[line] {
+                "" if line == 1 => "ratio",
+                word => word,
+            };
+            write!(f, " {word:>8}")?;
         }
+        for chart in &group.charts {
+            let word = match chart.head[line] {
+                "" if line == 1 => "min / median",
+                word => word,
+            };
+            write!(f, " {word:>17}")?;
+        }
+        let tail = match (line, group.charts.first()) {
+            (0, Some(chart)) => format!("   {}", chart.unit.name()),
+            _ => String::new(),
+        };
+        writeln!(f, "{tail}")?;
+    }
+    for name in group.names() {
+        write!(f, "    {name:32}")?;
+        for chart in group.charts.iter().filter(ratios) {
+            let times = ratio(chart.typical(name), chart.typical(reference));
+            write!(f, " {:>8}", Figure(times))?;
+        }
+        for chart in &group.charts {
+            write!(f, " {:>17}", pair(chart.of(name), chart.unit))?;
+        }
+        writeln!(f)?;
     }
     Ok(())
 }
 
-fn aims(survey: &Survey, f: &mut Formatter<'_>) -> fmt::Result {
-    writeln!(f, "\n{:44} {:>12} {:>12}", "aim", "target", "measured")?;
-    for aim in measures::all(survey) {
+fn print_aims(aims: &[Aim], f: &mut Formatter<'_>) -> fmt::Result {
+    writeln!(f, "\n{:62} {:>12} {:>12}", "aim", "target", "measured")?;
+    for aim in aims {
         let (sign, bound) = match aim.target {
             Bound::AtMost(bound) => ("<=", bound),
             Bound::AtLeast(bound) => (">=", bound),
@@ -131,34 +98,42 @@ fn aims(survey: &Survey, f: &mut Formatter<'_>) -> fmt::Result {
         let unit = aim.unit;
         let target = format!("{sign} {bound} {unit}");
         let measured = format!("{} {unit}", Figure(aim.measured));
-        writeln!(f, "{:44} {target:>12} {measured:>12}  {verdict}", aim.what)?;
+        writeln!(f, "{:62} {target:>12} {measured:>12}  {verdict}", aim.what)?;
     }
     Ok(())
 }
 
-fn pair(samples: &Samples, unit: f64) -> String {
-    match (samples.min(), samples.median()) {
-        (Some(min), Some(median)) => {
-            format!(
-                "{} / {}",
-                Figure(Some(min / unit)),
-                Figure(Some(median / unit))
-            )
+/// The figure of the best round and the median, as they stand in a cell.
+pub fn pair(samples: Option<&Samples>, unit: Unit) -> String {
+    let best = |samples: &Samples| {
+        if unit.greater_is_better() {
+            samples.max()
+        } else {
+            samples.min()
         }
-        _ => "-".to_owned(),
+    };
+    match samples.and_then(|samples| Some((best(samples)?, samples.median()?))) {
+        None => "-".to_owned(),
+        Some((_, median)) if unit == Unit::YesNo => {
+            if median == 1.0 { "yes" } else { "no" }.to_owned()
+        }
+        Some((best, median)) => format!("{} / {}", Figure(Some(best)), Figure(Some(median))),
     }
 }
 
 /// Three digits, or a dash.
-struct Figure(Option<f64>);
+#[derive(Clone, Copy, Debug)]
+pub struct Figure(pub Option<f64>);
 
 impl Display for Figure {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let text = match self.0 {
             None => "-".to_owned(),
+            Some(value) if !value.is_finite() => "-".to_owned(), // nothing of nothing
             Some(value) if value < 9.995 => format!("{value:.2}"),
             Some(value) if value < 99.95 => format!("{value:.1}"),
-            Some(value) => format!("{value:.0}"),
+            Some(value) if value < 99_999.5 => format!("{value:.0}"),
+            Some(value) => format!("{:.1}M", value / 1e6),
         };
         f.pad(&text)
     }
@@ -174,16 +149,19 @@ mod tests {
         assert_eq!(text(Some(0.527)), "0.53");
         assert_eq!(text(Some(9.999)), "10.0");
         assert_eq!(text(Some(99.99)), "100");
+        assert_eq!(text(Some(2_140_000.0)), "2.1M");
         assert_eq!(text(None), "-");
+        assert_eq!(text(Some(f64::NAN)), "-");
         assert_eq!(format!("{:>6}", Figure(Some(1.0))), "  1.00");
     }
 
     #[test]
-    fn nothing_measured_is_a_dash() {
-        assert_eq!(pair(&Samples::default(), 1.0), "-");
-        assert_eq!(
-            pair(&[2.0, 1.0, 3.0].into_iter().collect(), 1.0),
-            "1.00 / 2.00"
-        );
+    fn a_cell_begins_with_the_best_round_or_is_a_dash() {
+        let samples: Samples = [2.0, 1.0, 3.0].into_iter().collect();
+        assert_eq!(pair(None, Unit::Ns), "-");
+        assert_eq!(pair(Some(&Samples::default()), Unit::Ns), "-");
+        assert_eq!(pair(Some(&samples), Unit::Ns), "1.00 / 2.00");
+        assert_eq!(pair(Some(&samples), Unit::MillionsPerSecond), "3.00 / 2.00");
+        assert_eq!(pair(Some(&[1.0].into_iter().collect()), Unit::YesNo), "yes");
     }
 }

@@ -4,4 +4,6 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod kernfsd;
+pub mod latencies;

@@ -1,24 +1,30 @@
-//! Two floors. The plain load: Acquire and a dereference, protected by nothing; it is what the loop itself
-//! costs. And the same with one uncontended locked instruction: readers with a fence pay that at least,
-//! locks pay it twice. Their updates free nothing.
+//! Three floors. The plain load: Acquire and a dereference, protected by nothing; it is what the loop itself
+//! costs. The same with one uncontended locked instruction: readers with a fence pay that at least, locks
+//! pay it twice. Their updates free nothing; so the third updates a pointer that nobody reads, and frees the
+//! old object at once: it is what malloc and free cost.
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use crate::peer::{Peer, Reader, Settled};
+use crate::peer::{Object, Peer, Reader, Settled};
 use crate::peers::Visitor;
 
 /// The name in the table.
 pub const NAME: &str = "plain load";
+/// The name of the floor with a locked instruction.
+pub const LOCKED: &str = "plain load, locked add";
+/// The name of the floor of updates.
+pub const MALLOC: &str = "malloc + free, unprotected";
 
 pub(super) fn visit(visitor: &mut impl Visitor) {
     visitor.visit(PlainLoad::new());
     visitor.visit(LockedLoad(PlainLoad::new()));
+    visitor.visit(FreedAtOnce(PlainLoad::new()));
 }
 
-static VALUES: [u64; 2] = [1, 2];
+static VALUES: [Object; 2] = [Object::new(1), Object::new(2)];
 
 /// A pointer to one of two statics.
-struct PlainLoad(AtomicPtr<u64>);
+struct PlainLoad(AtomicPtr<Object>);
 
 impl PlainLoad {
     fn new() -> Self {
@@ -31,6 +37,10 @@ impl Peer for PlainLoad {
 
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn another(&self) -> Self {
+        Self::new()
     }
 
     fn reader(&self) -> &Self {
@@ -47,7 +57,11 @@ impl Reader for &PlainLoad {
     fn read(&mut self) -> u64 {
         let at = self.0.load(Ordering::Acquire);
         // SAFETY: only addresses of the statics above are ever stored.
-        unsafe { *at }
+        unsafe { &*at }.value()
+    }
+
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        inside();
     }
 
     #[inline]
@@ -74,7 +88,11 @@ impl Peer for LockedLoad {
     type Reader<'a> = LockedLoader<'a>;
 
     fn name(&self) -> &'static str {
-        "plain load, locked add"
+        LOCKED
+    }
+
+    fn another(&self) -> Self {
+        Self(self.0.another())
     }
 
     fn reader(&self) -> LockedLoader<'_> {
@@ -96,9 +114,75 @@ impl Reader for LockedLoader<'_> {
         self.plain.read()
     }
 
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        self.counter.0.fetch_add(1, Ordering::SeqCst);
+        inside();
+    }
+
     #[inline]
     fn update(&mut self, new: u64) {
         self.counter.0.fetch_add(1, Ordering::SeqCst);
         self.plain.update(new);
+    }
+}
+
+/// Readers read the plain load; the updater's objects are its own.
+struct FreedAtOnce(PlainLoad);
+
+struct Freeing<'a> {
+    plain: &'a PlainLoad,
+    /// Swapped as a shared pointer would be.
+    own: AtomicPtr<Object>,
+}
+
+fn boxed(value: u64) -> *mut Object {
+    Box::into_raw(Box::new(Object::new(value)))
+}
+
+impl Peer for FreedAtOnce {
+    type Reader<'a> = Freeing<'a>;
+
+    fn name(&self) -> &'static str {
+        MALLOC
+    }
+
+    fn another(&self) -> Self {
+        Self(self.0.another())
+    }
+
+    fn reader(&self) -> Freeing<'_> {
+        Freeing {
+            plain: &self.0,
+            own: AtomicPtr::new(boxed(1)),
+        }
+    }
+
+    fn settle(&self) -> Settled {
+        Settled::AllFreed
+    }
+}
+
+impl Reader for Freeing<'_> {
+    #[inline]
+    fn read(&mut self) -> u64 {
+        self.plain.read()
+    }
+
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        inside();
+    }
+
+    #[inline]
+    fn update(&mut self, new: u64) {
+        let old = self.own.swap(boxed(new), Ordering::AcqRel);
+        // SAFETY: `own` holds what `boxed` made, and the swap gave it to us alone.
+        drop(unsafe { Box::from_raw(old) });
+    }
+}
+
+impl Drop for Freeing<'_> {
+    fn drop(&mut self) {
+        // SAFETY: as above; `&mut self`.
+        drop(unsafe { Box::from_raw(*self.own.get_mut()) });
     }
 }

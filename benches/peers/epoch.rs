@@ -6,29 +6,38 @@ use std::sync::Arc;
 use crossbeam_epoch::{Atomic, Owned, pin};
 use seize::{Collector, Guard};
 
-use crate::peer::{Peer, Reader, Settled};
+use crate::peer::{Object, Peer, Reader, Settled};
 use crate::peers::Visitor;
 
 /// The name of crossbeam-epoch in the table.
 pub const CROSSBEAM: &str = "crossbeam-epoch";
+/// The name of seize in the table.
+pub const SEIZE: &str = "seize";
 
 pub(super) fn visit(visitor: &mut impl Visitor) {
-    visitor.visit(Epoch(Atomic::new(1)));
-    visitor.visit(Seize {
-        collector: Collector::new(),
-        value: seize_pointer(1),
-    });
+    visitor.visit(Epoch::new());
+    visitor.visit(Seize::new(Arc::new(Collector::new())));
 }
 
 /// # Invariants
 /// 1. Never null; what a swap takes out is only used through the guard it was taken under.
-struct Epoch(Atomic<u64>);
+struct Epoch(Atomic<Object>);
+
+impl Epoch {
+    fn new() -> Self {
+        Self(Atomic::new(Object::new(1)))
+    }
+}
 
 impl Peer for Epoch {
     type Reader<'a> = &'a Self;
 
     fn name(&self) -> &'static str {
         CROSSBEAM
+    }
+
+    fn another(&self) -> Self {
+        Self::new()
     }
 
     fn reader(&self) -> &Self {
@@ -54,13 +63,20 @@ impl Reader for &Epoch {
         let guard = pin();
         let at = self.0.load(Ordering::Acquire, &guard);
         // SAFETY: invariant 1: not null, and retired values live as long as this guard.
-        unsafe { *at.deref() }
+        unsafe { at.deref() }.value()
+    }
+
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        let _guard = pin();
+        inside();
     }
 
     #[inline]
     fn update(&mut self, new: u64) {
         let guard = pin();
-        let old = self.0.swap(Owned::new(new), Ordering::AcqRel, &guard);
+        let old = self
+            .0
+            .swap(Owned::new(Object::new(new)), Ordering::AcqRel, &guard);
         // SAFETY: the swap unpublished it, and only this thread got it.
         unsafe { guard.defer_destroy(old) };
     }
@@ -73,24 +89,35 @@ impl Drop for Epoch {
     }
 }
 
-type SeizePointer = core::sync::atomic::AtomicPtr<u64>;
+type SeizePointer = core::sync::atomic::AtomicPtr<Object>;
 
-fn seize_pointer(value: u64) -> SeizePointer {
-    SeizePointer::new(Box::into_raw(Box::new(value)))
+fn boxed(value: u64) -> *mut Object {
+    Box::into_raw(Box::new(Object::new(value)))
 }
 
 /// # Invariants
 /// 1. `value` came from `Box::into_raw` and is never null.
 struct Seize {
-    collector: Collector,
+    collector: Arc<Collector>,
     value: SeizePointer,
+}
+
+impl Seize {
+    fn new(collector: Arc<Collector>) -> Self {
+        let value = SeizePointer::new(boxed(1));
+        Self { collector, value }
+    }
 }
 
 impl Peer for Seize {
     type Reader<'a> = &'a Self;
 
     fn name(&self) -> &'static str {
-        "seize"
+        SEIZE
+    }
+
+    fn another(&self) -> Self {
+        Self::new(Arc::clone(&self.collector))
     }
 
     fn reader(&self) -> &Self {
@@ -110,14 +137,18 @@ impl Reader for &Seize {
         let guard = self.collector.enter();
         let at = guard.protect(&self.value, Ordering::Acquire);
         // SAFETY: invariant 1, and `protect` keeps the value alive as long as the guard.
-        unsafe { *at }
+        unsafe { &*at }.value()
+    }
+
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        let _guard = self.collector.enter();
+        inside();
     }
 
     #[inline]
     fn update(&mut self, new: u64) {
         let guard = self.collector.enter();
-        let new = Box::into_raw(Box::new(new));
-        let old = guard.swap(&self.value, new, Ordering::AcqRel);
+        let old = guard.swap(&self.value, boxed(new), Ordering::AcqRel);
         // SAFETY: invariant 1; the swap unpublished it, and only this thread got it.
         unsafe { guard.defer_retire(old, seize::reclaim::boxed) };
     }

@@ -1,11 +1,12 @@
 //! Our own flavors: `Memb` and `Mb` by automatic sections and by a registered handle, `Qsbr` by a handle.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use urcu::{Flavor, Guard, Mb, Memb, Qsbr, Rcu, Thread};
 
-use crate::grace::GracePeriods;
-use crate::peer::{Peer, Reader, Settled};
+use crate::grace::{self, GracePeriods};
+use crate::peer::{Object, Peer, Reader, Settled};
 use crate::peers::Visitor;
 
 /// The name of the default flavor in the table.
@@ -33,20 +34,21 @@ pub(super) fn grace_periods() -> Vec<Box<dyn GracePeriods>> {
 
 /// The pointers here are never null, and the compiler is told so much that it moves that case away.
 #[inline]
-fn value_of(at: Option<&u64>) -> u64 {
+fn value_of(at: Option<&Object>) -> u64 {
     #[cold]
     fn null() -> u64 {
         0
     }
-    at.copied().unwrap_or_else(null)
+    at.map_or_else(null, Object::value)
 }
 
 /// The associated functions of a flavor, for generic code.
 trait Verbs: Flavor + Send + Sync + Sized {
     fn register() -> Thread<Self>;
     fn synchronize();
-    fn call(callback: Box<dyn FnOnce() + Send>);
+    fn call(callback: impl FnOnce() + Send + 'static);
     fn barrier();
+    fn start_poll() -> impl Fn() -> bool + 'static;
     /// A quiescent state, where the flavor has such.
     fn pause(_thread: &mut Thread<Self>) {}
 }
@@ -60,11 +62,15 @@ macro_rules! verbs {
             fn synchronize() {
                 <$flavor>::synchronize();
             }
-            fn call(callback: Box<dyn FnOnce() + Send>) {
+            fn call(callback: impl FnOnce() + Send + 'static) {
                 <$flavor>::call(callback);
             }
             fn barrier() {
                 <$flavor>::barrier();
+            }
+            fn start_poll() -> impl Fn() -> bool + 'static {
+                let cookie = <$flavor>::start_poll();
+                move || cookie.is_done()
             }
             $($extra)*
         }
@@ -85,6 +91,7 @@ verbs!(
 trait Automatic: Verbs {
     const NAME: &'static str;
     fn read_lock() -> Guard<'static, Self>;
+    fn park(blocking: &mut dyn FnMut());
 }
 
 impl Automatic for Memb {
@@ -92,6 +99,9 @@ impl Automatic for Memb {
     #[inline]
     fn read_lock() -> Guard<'static, Self> {
         Memb::read_lock()
+    }
+    fn park(blocking: &mut dyn FnMut()) {
+        Self::park(blocking);
     }
 }
 
@@ -101,14 +111,17 @@ impl Automatic for Mb {
     fn read_lock() -> Guard<'static, Self> {
         Mb::read_lock()
     }
+    fn park(blocking: &mut dyn FnMut()) {
+        Self::park(blocking);
+    }
 }
 
 /// `F::read_lock()`, the thread's slot found through its thread-local pointer.
-struct Sections<F: Flavor>(Rcu<u64, F>);
+struct Sections<F: Flavor>(Rcu<Object, F>);
 
 impl<F: Automatic> Sections<F> {
     fn new() -> Self {
-        Self(Rcu::new(1))
+        Self(Rcu::new(Object::new(1)))
     }
 }
 
@@ -117,6 +130,10 @@ impl<F: Automatic> Peer for Sections<F> {
 
     fn name(&self) -> &'static str {
         F::NAME
+    }
+
+    fn another(&self) -> Self {
+        Self::new()
     }
 
     fn reader(&self) -> &Self {
@@ -136,9 +153,14 @@ impl<F: Automatic> Reader for &Sections<F> {
         value_of(self.0.dereference(&guard))
     }
 
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        let _guard = F::read_lock();
+        inside();
+    }
+
     #[inline]
     fn update(&mut self, new: u64) {
-        self.0.assign(new);
+        self.0.assign(Object::new(new));
     }
 }
 
@@ -155,6 +177,12 @@ impl<F: Automatic> GracePeriods for Sections<F> {
         F::call(callback);
     }
 
+    fn flood(&self, until: Instant, ran: &'static AtomicU64) -> u64 {
+        grace::flood(until, || {
+            F::call(|| _ = ran.fetch_add(1, Ordering::Relaxed));
+        })
+    }
+
     fn barrier(&self) {
         F::barrier();
     }
@@ -165,30 +193,44 @@ impl<F: Automatic> GracePeriods for Sections<F> {
         }
     }
 
+    fn sections(&self, inside: &mut dyn FnMut(), more: &mut dyn FnMut() -> bool) {
+        grace::sections(self.reader(), inside, more);
+    }
+
+    fn start_poll(&self) -> Option<Box<dyn Fn() -> bool>> {
+        Some(Box::new(F::start_poll()))
+    }
+
     fn idle(&self, block: &mut dyn FnMut()) {
         self.reader().read(); // registers
         block();
+    }
+
+    fn parked(&self, block: &mut dyn FnMut()) -> bool {
+        self.reader().read(); // registers
+        F::park(block);
+        true
     }
 }
 
 /// `thread.read_lock()` on a registration that the thread holds.
 struct Handles<F: Flavor> {
     name: &'static str,
-    value: Rcu<u64, F>,
+    value: Rcu<Object, F>,
 }
 
 impl<F: Verbs> Handles<F> {
     fn new(name: &'static str) -> Self {
         Self {
             name,
-            value: Rcu::new(1),
+            value: Rcu::new(Object::new(1)),
         }
     }
 }
 
 struct Handle<'a, F: Verbs> {
     thread: Thread<F>,
-    value: &'a Rcu<u64, F>,
+    value: &'a Rcu<Object, F>,
 }
 
 impl<F: Verbs> Peer for Handles<F> {
@@ -196,6 +238,10 @@ impl<F: Verbs> Peer for Handles<F> {
 
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn another(&self) -> Self {
+        Self::new(self.name)
     }
 
     fn reader(&self) -> Handle<'_, F> {
@@ -218,9 +264,14 @@ impl<F: Verbs> Reader for Handle<'_, F> {
         value_of(self.value.dereference(&guard))
     }
 
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        let _guard = self.thread.read_lock();
+        inside();
+    }
+
     #[inline]
     fn update(&mut self, new: u64) {
-        self.value.assign(new);
+        self.value.assign(Object::new(new));
     }
 
     #[inline]
@@ -242,6 +293,12 @@ impl GracePeriods for Handles<Qsbr> {
         Qsbr::call(callback);
     }
 
+    fn flood(&self, until: Instant, ran: &'static AtomicU64) -> u64 {
+        grace::flood(until, || {
+            Qsbr::call(|| _ = ran.fetch_add(1, Ordering::Relaxed));
+        })
+    }
+
     fn barrier(&self) {
         Qsbr::barrier();
     }
@@ -252,6 +309,14 @@ impl GracePeriods for Handles<Qsbr> {
             core::hint::black_box(reader.read());
             reader.pause();
         }
+    }
+
+    fn sections(&self, inside: &mut dyn FnMut(), more: &mut dyn FnMut() -> bool) {
+        grace::sections(self.reader(), inside, more);
+    }
+
+    fn start_poll(&self) -> Option<Box<dyn Fn() -> bool>> {
+        Some(Box::new(<Qsbr as Verbs>::start_poll()))
     }
 
     fn idle(&self, block: &mut dyn FnMut()) {
@@ -271,6 +336,10 @@ impl Peer for Announcing {
         self.0.name
     }
 
+    fn another(&self) -> Self {
+        Self(self.0.another())
+    }
+
     fn reader(&self) -> AnnouncingHandle<'_> {
         AnnouncingHandle(self.0.reader())
     }
@@ -286,6 +355,11 @@ impl Reader for AnnouncingHandle<'_> {
         let value = self.0.read();
         self.0.pause();
         value
+    }
+
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        self.0.hold(inside);
+        self.0.pause();
     }
 
     #[inline]

@@ -1,27 +1,19 @@
-//! liburcu, where its shared libraries are installed: opened at run time, nothing links against it.
+//! liburcu, where its shared libraries are installed.
 //!
 //! Each section is two calls into the library, as in every program that does not compile liburcu's inline
 //! headers (BIND, and all bindings). `qsbr` has no section calls: its C functions are empty inlines.
 
-use core::ffi::{CStr, c_void};
-use core::marker::PhantomData;
+use core::ffi::c_void;
 use core::mem::transmute;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use std::ffi::CString;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::time::Instant;
 
-use crate::grace::GracePeriods;
-use crate::peer::{Peer, Reader, Settled};
+use super::liburcu_api::{Api, Head, QSBR, Registered, SECTIONS, Verb, symbol};
+use crate::grace::{self, GracePeriods};
+use crate::peer::{Object, Peer, Reader, Settled};
 use crate::peers::Visitor;
 use crate::sys::Library;
-
-/// soname, prefix of the symbols, name in the table. `qsbr` is apart: its readers are another type.
-const SECTIONS: [(&CStr, &str, &str); 3] = [
-    (c"liburcu-memb.so.8", "urcu_memb", "liburcu-memb.so"),
-    (c"liburcu-bp.so.8", "urcu_bp", "liburcu-bp.so"),
-    (c"liburcu-mb.so.8", "urcu_mb", "liburcu-mb.so"),
-];
-const QSBR: (&CStr, &str, &str) = (c"liburcu-qsbr.so.8", "urcu_qsbr", "liburcu-qsbr.so");
 
 pub(super) fn visit(visitor: &mut impl Visitor) {
     for flavor in SECTIONS {
@@ -49,131 +41,18 @@ pub(super) fn grace_periods() -> Vec<Box<dyn GracePeriods>> {
     all
 }
 
-type Verb = unsafe extern "C" fn();
-type Callback = unsafe extern "C" fn(*mut Head);
-type CallRcu = unsafe extern "C" fn(*mut Head, Callback);
-
-/// The ABI's `struct rcu_head`: two words that belong to the library while a callback is queued.
-#[repr(C)]
-struct Head([usize; 2]);
-
-/// The functions of one flavor.
-///
-/// # Invariants
-/// 1. Each pointer is the function of that name in a library that is never closed, with the signature of
-///    its ABI (soname 8).
-struct Api {
-    name: &'static str,
-    read_lock: Verb,
-    read_unlock: Verb,
-    register: Verb,
-    unregister: Verb,
-    synchronize: Verb,
-    barrier: Verb,
-    call: CallRcu,
-}
-
-impl Api {
-    fn load((soname, prefix, name): (&CStr, &str, &'static str)) -> Result<Self, String> {
-        let missing = |what: &str| format!("{name}: {what} not found, skipped");
-        let library = Library::open(soname).ok_or_else(|| missing(&soname.to_string_lossy()))?;
-        let find = |verb: &str| {
-            symbol(library, prefix, verb).ok_or_else(|| missing(&format!("{prefix}_{verb}")))
-        };
-        let verb = |verb: &str| {
-            // SAFETY: the ABI says `void f(void)` of all that are looked up this way.
-            find(verb).map(|at| unsafe { transmute::<NonNull<c_void>, Verb>(at) })
-        };
-        let call = find("call_rcu")?;
-        // INVARIANT: 1.
-        Ok(Self {
-            name,
-            read_lock: verb("read_lock")?,
-            read_unlock: verb("read_unlock")?,
-            register: verb("register_thread")?,
-            // `bp` has none to export: its threads unregister by themselves.
-            unregister: verb("unregister_thread").unwrap_or(nothing),
-            synchronize: verb("synchronize_rcu")?,
-            barrier: verb("barrier")?,
-            // SAFETY: the ABI says `void f(struct rcu_head *, void (*)(struct rcu_head *))`.
-            call: unsafe { transmute::<NonNull<c_void>, CallRcu>(call) },
-        })
-    }
-
-    fn enter(&self) -> Registered<'_> {
-        // SAFETY: invariant 1; this thread is not registered: `Registered` is neither copied nor nested.
-        unsafe { (self.register)() };
-        Registered(self, PhantomData)
-    }
-
-    fn synchronize(&self) {
-        // SAFETY: invariant 1; the callers are outside sections.
-        unsafe { (self.synchronize)() };
-    }
-
-    fn barrier(&self) {
-        // SAFETY: invariant 1; the callers are outside sections and callbacks.
-        unsafe { (self.barrier)() };
-    }
-}
-
-unsafe extern "C" fn nothing() {}
-
-fn symbol(library: Library, prefix: &str, verb: &str) -> Option<NonNull<c_void>> {
-    let name = CString::new(format!("{prefix}_{verb}")).ok()?;
-    library.symbol(&name)
-}
-
-/// A registration of the calling thread. `!Send`, so it is dropped there.
-struct Registered<'a>(&'a Api, PhantomData<*mut ()>);
-
-impl Registered<'_> {
-    /// Queues `callback`. The ABI wants a registered thread.
-    fn call(&self, callback: Box<dyn FnOnce() + Send>) {
-        let deferred = Box::into_raw(Box::new(Deferred {
-            head: Head([0; 2]),
-            callback,
-        }));
-        // SAFETY: invariant 1 of `Api`; the head is the first field of a live `Deferred`, given up here.
-        unsafe { (self.0.call)(deferred.cast(), Deferred::run) };
-    }
-}
-
-impl Drop for Registered<'_> {
-    fn drop(&mut self) {
-        // SAFETY: invariant 1 of `Api`; this thread registered in `enter` and is outside sections.
-        unsafe { (self.0.unregister)() };
-    }
-}
-
-#[repr(C)]
-struct Deferred {
-    head: Head,
-    callback: Box<dyn FnOnce() + Send>,
-}
-
-impl Deferred {
-    /// # Safety
-    /// 1. `head` is that of a `Deferred` from `Box::into_raw`, given up by the caller.
-    unsafe extern "C" fn run(head: *mut Head) {
-        // SAFETY: clause 1; the head is the first field.
-        let deferred = unsafe { Box::from_raw(head.cast::<Self>()) };
-        (deferred.callback)();
-    }
-}
-
-/// The value with the head that the library queues it by: no allocation for the callback.
+/// The object with the head that the library queues it by: no allocation for the callback.
 #[repr(C)]
 struct Node {
     head: Head,
-    value: u64,
+    object: Object,
 }
 
 impl Node {
     fn allocate(value: u64) -> *mut Self {
         Box::into_raw(Box::new(Self {
             head: Head([0; 2]),
-            value,
+            object: Object::new(value),
         }))
     }
 
@@ -208,7 +87,7 @@ impl Shared {
     unsafe fn dereference(&self) -> u64 {
         let at = self.value.load(Ordering::Acquire);
         // SAFETY: invariant 1; by clause 1 the node's grace period is not over.
-        unsafe { (*at).value }
+        unsafe { &(*at).object }.value()
     }
 
     #[inline]
@@ -241,6 +120,10 @@ impl Peer for Sections {
         self.0.api.name
     }
 
+    fn another(&self) -> Self {
+        Self(Shared::new(self.0.api))
+    }
+
     fn reader(&self) -> SectionReader<'_> {
         SectionReader {
             shared: &self.0,
@@ -266,6 +149,14 @@ impl Reader for SectionReader<'_> {
         value
     }
 
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        // SAFETY: invariant 1 of `Api`; this thread is registered.
+        unsafe { (self.shared.api.read_lock)() };
+        inside();
+        // SAFETY: invariant 1 of `Api`; ends the section above.
+        unsafe { (self.shared.api.read_unlock)() };
+    }
+
     #[inline]
     fn update(&mut self, new: u64) {
         self.shared.update(&self.registered, new);
@@ -285,6 +176,11 @@ impl GracePeriods for Sections {
         self.0.api.enter().call(callback);
     }
 
+    fn flood(&self, until: Instant, ran: &'static AtomicU64) -> u64 {
+        let registered = self.0.api.enter();
+        grace::flood(until, || registered.count(ran))
+    }
+
     fn barrier(&self) {
         self.0.api.barrier();
     }
@@ -294,6 +190,10 @@ impl GracePeriods for Sections {
         while !stop.load(Ordering::Relaxed) {
             core::hint::black_box(reader.read());
         }
+    }
+
+    fn sections(&self, inside: &mut dyn FnMut(), more: &mut dyn FnMut() -> bool) {
+        grace::sections(self.reader(), inside, more);
     }
 
     fn idle(&self, block: &mut dyn FnMut()) {
@@ -342,6 +242,13 @@ impl Peer for Quiescent {
         self.shared.api.name
     }
 
+    fn another(&self) -> Self {
+        Self {
+            shared: Shared::new(self.shared.api),
+            ..*self
+        }
+    }
+
     fn reader(&self) -> QuiescentReader<'_> {
         QuiescentReader {
             peer: self,
@@ -360,6 +267,11 @@ impl Reader for QuiescentReader<'_> {
     fn read(&mut self) -> u64 {
         // SAFETY: clause 1: this thread is registered, hence online.
         unsafe { self.peer.shared.dereference() }
+    }
+
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        inside();
+        self.pause();
     }
 
     #[inline]
@@ -387,6 +299,11 @@ impl GracePeriods for Quiescent {
         self.shared.api.enter().call(callback);
     }
 
+    fn flood(&self, until: Instant, ran: &'static AtomicU64) -> u64 {
+        let registered = self.shared.api.enter();
+        grace::flood(until, || registered.count(ran))
+    }
+
     fn barrier(&self) {
         self.shared.api.barrier();
     }
@@ -397,6 +314,10 @@ impl GracePeriods for Quiescent {
             core::hint::black_box(reader.read());
             reader.pause();
         }
+    }
+
+    fn sections(&self, inside: &mut dyn FnMut(), more: &mut dyn FnMut() -> bool) {
+        grace::sections(self.reader(), inside, more);
     }
 
     fn idle(&self, block: &mut dyn FnMut()) {

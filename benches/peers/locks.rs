@@ -3,34 +3,34 @@
 use core::mem;
 use std::sync::PoisonError;
 
-use crate::peer::{Peer, Reader, Settled};
+use crate::peer::{Object, Peer, Reader, Settled};
 use crate::peers::Visitor;
 
 /// The name of std's reader-writer lock in the table.
 pub const STD_RWLOCK: &str = "std RwLock";
 
 pub(super) fn visit(visitor: &mut impl Visitor) {
-    visitor.visit(Locked::<std::sync::RwLock<Box<u64>>>::default());
-    visitor.visit(Locked::<parking_lot::RwLock<Box<u64>>>::default());
-    visitor.visit(Locked::<std::sync::Mutex<Box<u64>>>::default());
-    visitor.visit(Locked::<parking_lot::Mutex<Box<u64>>>::default());
+    visitor.visit(Locked::<std::sync::RwLock<Box<Object>>>::default());
+    visitor.visit(Locked::<parking_lot::RwLock<Box<Object>>>::default());
+    visitor.visit(Locked::<std::sync::Mutex<Box<Object>>>::default());
+    visitor.visit(Locked::<parking_lot::Mutex<Box<Object>>>::default());
 }
 
 /// What the loops need of a lock. A lock is never poisoned here: nothing panics under it.
-trait Lock: Default + Sync {
+trait Lock: From<Box<Object>> + Sync {
     const NAME: &'static str;
-    fn read(&self) -> u64;
-    fn replace(&self, new: Box<u64>) -> Box<u64>;
+    fn read<R>(&self, inside: impl FnOnce(&Object) -> R) -> R;
+    fn replace(&self, new: Box<Object>) -> Box<Object>;
 }
 
-impl Lock for std::sync::RwLock<Box<u64>> {
+impl Lock for std::sync::RwLock<Box<Object>> {
     const NAME: &'static str = STD_RWLOCK;
     #[inline]
-    fn read(&self) -> u64 {
-        **Self::read(self).unwrap_or_else(PoisonError::into_inner)
+    fn read<R>(&self, inside: impl FnOnce(&Object) -> R) -> R {
+        inside(&Self::read(self).unwrap_or_else(PoisonError::into_inner))
     }
     #[inline]
-    fn replace(&self, new: Box<u64>) -> Box<u64> {
+    fn replace(&self, new: Box<Object>) -> Box<Object> {
         mem::replace(
             &mut *self.write().unwrap_or_else(PoisonError::into_inner),
             new,
@@ -38,26 +38,26 @@ impl Lock for std::sync::RwLock<Box<u64>> {
     }
 }
 
-impl Lock for parking_lot::RwLock<Box<u64>> {
+impl Lock for parking_lot::RwLock<Box<Object>> {
     const NAME: &'static str = "parking_lot RwLock";
     #[inline]
-    fn read(&self) -> u64 {
-        **Self::read(self)
+    fn read<R>(&self, inside: impl FnOnce(&Object) -> R) -> R {
+        inside(&Self::read(self))
     }
     #[inline]
-    fn replace(&self, new: Box<u64>) -> Box<u64> {
+    fn replace(&self, new: Box<Object>) -> Box<Object> {
         mem::replace(&mut *self.write(), new)
     }
 }
 
-impl Lock for std::sync::Mutex<Box<u64>> {
+impl Lock for std::sync::Mutex<Box<Object>> {
     const NAME: &'static str = "std Mutex";
     #[inline]
-    fn read(&self) -> u64 {
-        **self.lock().unwrap_or_else(PoisonError::into_inner)
+    fn read<R>(&self, inside: impl FnOnce(&Object) -> R) -> R {
+        inside(&self.lock().unwrap_or_else(PoisonError::into_inner))
     }
     #[inline]
-    fn replace(&self, new: Box<u64>) -> Box<u64> {
+    fn replace(&self, new: Box<Object>) -> Box<Object> {
         mem::replace(
             &mut *self.lock().unwrap_or_else(PoisonError::into_inner),
             new,
@@ -65,20 +65,25 @@ impl Lock for std::sync::Mutex<Box<u64>> {
     }
 }
 
-impl Lock for parking_lot::Mutex<Box<u64>> {
+impl Lock for parking_lot::Mutex<Box<Object>> {
     const NAME: &'static str = "parking_lot Mutex";
     #[inline]
-    fn read(&self) -> u64 {
-        **self.lock()
+    fn read<R>(&self, inside: impl FnOnce(&Object) -> R) -> R {
+        inside(&self.lock())
     }
     #[inline]
-    fn replace(&self, new: Box<u64>) -> Box<u64> {
+    fn replace(&self, new: Box<Object>) -> Box<Object> {
         mem::replace(&mut *self.lock(), new)
     }
 }
 
-#[derive(Default)]
 struct Locked<L>(L);
+
+impl<L: From<Box<Object>>> Default for Locked<L> {
+    fn default() -> Self {
+        Self(L::from(Box::new(Object::new(1))))
+    }
+}
 
 impl<L: Lock> Peer for Locked<L> {
     type Reader<'a>
@@ -88,6 +93,10 @@ impl<L: Lock> Peer for Locked<L> {
 
     fn name(&self) -> &'static str {
         L::NAME
+    }
+
+    fn another(&self) -> Self {
+        Self::default()
     }
 
     fn reader(&self) -> &Self {
@@ -102,11 +111,15 @@ impl<L: Lock> Peer for Locked<L> {
 impl<L: Lock> Reader for &Locked<L> {
     #[inline]
     fn read(&mut self) -> u64 {
-        self.0.read()
+        self.0.read(Object::value)
+    }
+
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        self.0.read(|_| inside());
     }
 
     #[inline]
     fn update(&mut self, new: u64) {
-        drop(self.0.replace(Box::new(new)));
+        drop(self.0.replace(Box::new(Object::new(new))));
     }
 }

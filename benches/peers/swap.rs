@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::peer::{Peer, Reader, Settled};
+use crate::peer::{Object, Peer, Reader, Settled};
 
-pub(super) struct Swap(ArcSwap<u64>);
+pub(super) struct Swap(ArcSwap<Object>);
 
 impl Swap {
     pub(super) fn new() -> Self {
-        Self(ArcSwap::from_pointee(1))
+        Self(ArcSwap::from_pointee(Object::new(1)))
     }
 }
 
@@ -19,6 +19,10 @@ impl Peer for Swap {
 
     fn name(&self) -> &'static str {
         "arc-swap"
+    }
+
+    fn another(&self) -> Self {
+        Self::new()
     }
 
     fn reader(&self) -> &Self {
@@ -33,11 +37,16 @@ impl Peer for Swap {
 impl Reader for &Swap {
     #[inline]
     fn read(&mut self) -> u64 {
-        **self.0.load()
+        self.0.load().value()
+    }
+
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        let _guard = self.0.load();
+        inside();
     }
 
     #[inline]
     fn update(&mut self, new: u64) {
-        self.0.store(Arc::new(new));
+        self.0.store(Arc::new(Object::new(new)));
     }
 }

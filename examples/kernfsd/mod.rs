@@ -121,7 +121,7 @@ fn serve(options: &Options, wait: impl FnOnce()) -> Result<Report, String> {
     let root = Root::new();
     let tree = Tree::new(&root, &state).map_err(|e| format!("the tree cannot be built: {e}"))?;
     let sampler = Sampler::new(Arc::clone(&state), tree)
-        .map_err(|e| format!("/proc cannot be read: {e}; mount it (mount -t proc proc /proc)"))?;
+        .map_err(|e| format!("/proc cannot be read: {e}{}", advice(&e)))?;
     let mounted = Mounted::new(&root, &options.mount)?;
     say(format_args!(
         "readers: {}, /proc read every {} ms, {}",
@@ -168,6 +168,14 @@ fn serve(options: &Options, wait: impl FnOnce()) -> Result<Report, String> {
             mounts,
         },
     })
+}
+
+/// What to do where there is no `/proc`.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; mount it (mount -t proc proc /proc)",
+        _ => "",
+    }
 }
 
 /// Lets sampler and readers work until `wait` returns.

@@ -55,7 +55,7 @@ impl Mounted {
                     fresh,
                 })
             }
-            Err(e) if fresh.is_some() || no_fuse(&e) => {
+            Err(e) if fresh.is_some() || no_fuse(&e, &path) => {
                 say(format_args!("not mounted: {e}; all else runs"));
                 Ok(none)
             }
@@ -79,30 +79,59 @@ impl Mounted {
 }
 
 /// Whether the machine is the reason, and not the directory.
-fn no_fuse(error: &Error) -> bool {
-    matches!(error.errno(), Errno::EPERM | Errno::ENODEV)
-        || File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/fuse")
-            .is_err()
+fn no_fuse(error: &Error, dir: &Path) -> bool {
+    let device = || File::options().read(true).write(true).open("/dev/fuse");
+    match error.errno() {
+        Errno::EPERM | Errno::ENODEV => true,
+        Errno::EBUSY => false,
+        // Not there, or no permission: the directory or the device?
+        _ => fs::read_dir(dir).is_ok() && device().is_err(),
+    }
 }
 
 /// A directory that was made for this run.
 #[derive(Debug)]
 struct Fresh(PathBuf);
 
+/// Then the process that made it, and a number.
+const FRESH: &str = "kernfsd.";
+
 impl Fresh {
     fn new() -> io::Result<Self> {
         let tmp = std::env::temp_dir();
         let pid = std::process::id();
+        tidy(&tmp);
         // A killed daemon with the same pid may have left its own.
-        let mut names = (0..100).map(|n| tmp.join(format!("kernfsd.{pid}.{n}")));
+        let mut names = (0..100).map(|n| tmp.join(format!("{FRESH}{pid}.{n}")));
         let make = |path: &Path| DirBuilder::new().mode(0o755).create(path);
         let mut last = io::ErrorKind::AlreadyExists.into();
         let made = names.find(|path| make(path).map_err(|e| last = e).is_ok());
         made.map(Self).ok_or(last)
     }
+}
+
+/// Takes away what killed daemons left mounted in the temporary directory. Whether there was anything, and
+/// whether it went, is no matter of this run.
+fn tidy(tmp: &Path) {
+    let Ok(tmp) = tmp.canonicalize() else { return };
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    for path in mounts.lines().filter_map(|line| line.split(' ').nth(4)) {
+        let path = Path::new(path);
+        // Without a look at the mount itself: a daemon that is only stopped would not answer.
+        if path.parent() == Some(&tmp) && maker(path).is_some_and(|pid| !is_running(pid)) {
+            let _ = fuse::recover_stale(path).and_then(|_| Ok(fs::remove_dir(path)?));
+        }
+    }
+}
+
+/// The process that made this directory, if it is a [`Fresh`] one.
+fn maker(path: &Path) -> Option<u32> {
+    let name = path.file_name()?.to_str()?.strip_prefix(FRESH)?;
+    name.split('.').next()?.parse().ok()
+}
+
+fn is_running(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
 }
 
 impl Drop for Fresh {

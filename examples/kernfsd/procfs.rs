@@ -4,10 +4,13 @@
 //! while it is read is no error; one that `hidepid` hides is one that is not there.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 
 const AT_PAGESZ: u64 = 6;
 const AT_CLKTCK: u64 = 17;
+
+/// Has no [`ErrorKind`]; the same number on every Linux.
+const ESRCH: i32 = 3;
 
 /// A process, as distinct from a later one with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +60,17 @@ impl Procfs {
     }
 
     /// One process, or `None` if it is gone or hidden. `buffer` is scratch space.
-    pub(super) fn read(self, pid: u32, buffer: &mut Vec<u8>) -> Option<Stat> {
+    ///
+    /// # Errors
+    /// All else that may fail, as descriptors that run out: it says nothing about the process.
+    pub(super) fn read(self, pid: u32, buffer: &mut Vec<u8>) -> io::Result<Option<Stat>> {
         buffer.clear();
-        File::open(format!("/proc/{pid}/stat"))
-            .and_then(|mut file| file.read_to_end(buffer))
-            .ok()?;
-        self.parse(pid, buffer)
+        match File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read_to_end(buffer))
+        {
+            Ok(_) => Ok(self.parse(pid, buffer)),
+            Err(e) if is_gone(&e) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     fn parse(self, pid: u32, line: &[u8]) -> Option<Stat> {
@@ -87,6 +95,14 @@ impl Procfs {
             cpu_ms: count(14)?.saturating_add(count(15)?).saturating_mul(1000) / self.ticks_per_s,
         })
     }
+}
+
+/// No such process any more, before its file was opened or after; or `hidepid`.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::PermissionDenied
+    ) || error.raw_os_error() == Some(ESRCH)
 }
 
 /// A name that is fit for a file: "/" and what is not printable ASCII become `\ooo`, as in
@@ -181,10 +197,10 @@ mod tests {
         let procfs = Procfs::open().unwrap();
         let me = std::process::id();
         assert!(procfs.pids().unwrap().any(|pid| pid == me));
-        let stat = procfs.read(me, &mut Vec::new()).unwrap();
+        let stat = procfs.read(me, &mut Vec::new()).unwrap().unwrap();
         assert!(stat.threads >= 1 && stat.rss_kb > 0, "{stat:?}");
         // Above any pid_max.
-        assert_eq!(procfs.read(1 << 30, &mut Vec::new()), None);
+        assert_eq!(procfs.read(1 << 30, &mut Vec::new()).unwrap(), None);
     }
 
     #[test]

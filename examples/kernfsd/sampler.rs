@@ -125,9 +125,10 @@ impl Sampler {
         self.samplings += 1;
         let mut buffer = Vec::new();
         for pid in pids {
-            let stat = self.procfs.read(pid, &mut buffer);
-            if let Some(stat) = stat.filter(|stat| stat.comm.contains(filter)) {
-                self.show(&stat);
+            match self.procfs.read(pid, &mut buffer) {
+                Ok(Some(stat)) if stat.comm.contains(filter) => self.show(&stat),
+                Ok(_) => (),
+                Err(e) => self.keep(pid, &e),
             }
         }
         let Self {
@@ -178,6 +179,16 @@ impl Sampler {
         if let Err(e) = result {
             self.complain(format_args!("process {}: {e}", stat.id.pid));
         }
+    }
+
+    /// A process that cannot be read just now is shown as it was.
+    fn keep(&mut self, pid: u32, error: &io::Error) {
+        if let Some(known) = self.known.get_mut(&pid) {
+            known.seen = self.samplings;
+        }
+        self.complain(format_args!(
+            "/proc/{pid}/stat: {error}; what cannot be read is shown as it was, or not at all"
+        ));
     }
 
     fn hide(&mut self, known: &Known) {

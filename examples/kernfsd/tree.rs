@@ -129,7 +129,11 @@ impl Tree {
     /// The process is gone. Returns when nobody is inside its callbacks.
     pub(super) fn remove(&self, directory: &Directory) -> Result<()> {
         directory.link.remove()?;
-        directory.dir.remove()
+        directory.dir.remove()?;
+        // As in sysfs, who sleeps in poll(2) does not hear of a removal. Here he shall: the next read
+        // tells him ENODEV.
+        directory.files.iter().for_each(File::notify);
+        Ok(())
     }
 
     /// Tells pollers of the counters that changed since the last time.

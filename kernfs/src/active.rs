@@ -5,13 +5,16 @@
 //! still running; BIAS alone is deactivated and drained. An active reference keeps no memory: whoever
 //! holds one also holds the node.
 //!
-//! Left out until hide and show come: adding the bias back.
+//! A callback may give its reference up while it goes on ([`Active::give_up`], the kernel's
+//! `kernfs_break_active_protection`), and take it back: that balances the end of the operation and protects
+//! nothing.
 
+use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::Ordering;
+use std::time::Duration;
 
-use urcu::futex::Word;
+use crate::atomic::{Ordering, Wake, Word};
 
 /// One above the smallest value, so that its negation is representable.
 const BIAS: i32 = i32::MIN + 1;
@@ -25,6 +28,9 @@ pub(crate) struct ActiveWord(Word);
 #[must_use]
 pub(crate) struct Active<'n> {
     word: &'n ActiveWord,
+    /// The reference was given up. Its end looks here and not at what a user's guard did, so forgetting that
+    /// guard is harmless.
+    given_up: Cell<bool>,
     thread: PhantomData<*mut ()>,
 }
 
@@ -43,6 +49,11 @@ impl ActiveWord {
         value(self.0.load(Ordering::Acquire)) >= 0
     }
 
+    /// Deactivated, and nobody runs.
+    pub(crate) fn is_drained(&self) -> bool {
+        value(self.0.load(Ordering::Relaxed)) == BIAS
+    }
+
     /// A reference, unless the node is deactivated. Lock-free.
     pub(crate) fn get(&self) -> Option<Active<'_>> {
         // Acquire pairs with the Release of `activate`: an operation sees the node complete. It needs no
@@ -55,14 +66,20 @@ impl ActiveWord {
             .ok()
             .map(|_| Active {
                 word: self,
+                given_up: Cell::new(false),
                 thread: PhantomData,
             })
     }
 
-    /// Opens the node for operations. Tree lock held.
-    pub(crate) fn activate(&self) {
-        // Release: see `get`.
-        self.0.fetch_sub(BIAS.cast_unsigned(), Ordering::Release);
+    /// Opens the node for operations; tells whether it was closed. Tree lock held.
+    pub(crate) fn activate(&self) -> bool {
+        // As in `deactivate`: look and change need not be one step.
+        let closed = value(self.0.load(Ordering::Relaxed)) < 0;
+        if closed {
+            // Release: see `get`.
+            self.0.fetch_sub(BIAS.cast_unsigned(), Ordering::Release);
+        }
+        closed
     }
 
     /// Closes the node for operations; those that run go on. Tree lock held. Once only is enough, but
@@ -75,8 +92,10 @@ impl ActiveWord {
         }
     }
 
-    /// Waits until no operation runs. The node is deactivated; no lock is held.
-    pub(crate) fn drain(&self) {
+    /// Waits until no operation runs, calling `slow` each time that takes `period`. The node is deactivated; no lock
+    /// is held.
+    pub(crate) fn drain(&self, period: Duration, mut slow: impl FnMut(Duration)) {
+        let mut waited = Duration::ZERO;
         loop {
             // Acquire pairs with the Release of `put`: what the operations did happened before our return.
             let now = self.0.load(Ordering::Acquire);
@@ -86,19 +105,60 @@ impl ActiveWord {
             }
             // Only the put that reaches BIAS wakes. Any put in between leaves us asleep on an old value,
             // which is right; a put before we sleep changes the word, and we do not sleep.
-            self.0.wait(now, None);
+            if self.0.wait(now, Some(period)) == Wake::TimedOut {
+                waited += period;
+                slow(waited);
+            }
         }
     }
 }
 
-impl Drop for Active<'_> {
-    fn drop(&mut self) {
+impl Active<'_> {
+    /// Gives the reference up before the operation ends: removal no longer waits for it. Tells whether it was
+    /// held.
+    pub(crate) fn give_up(&self) -> bool {
+        let held = !self.given_up.replace(true);
+        if held {
+            self.put();
+        }
+        held
+    }
+
+    /// Whether it was given up, and not taken back.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.get()
+    }
+
+    /// Takes it back, whatever the node is by now: only so that the operation's end may give it up. So the
+    /// word may leave BIAS after a drain, for a moment (invariant I10).
+    pub(crate) fn take_back(&self) {
+        if self.given_up.replace(false) {
+            // Relaxed: protects nothing.
+            self.word.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn put(&self) {
         // Release: all that the operation did happens before the drain's return.
         let before = self.word.0.fetch_sub(1, Ordering::Release);
         if value(before) == BIAS + 1 {
             // The borrow keeps the word alive: the remover may not free it under the wake (invariant I9).
             self.word.0.wake(i32::MAX);
         }
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+impl fmt::Debug for Active<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Active")
+            .field("given_up", &self.given_up)
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,13 +193,52 @@ mod tests {
         assert!(word.get().is_none());
         assert_eq!(format!("{word:?}"), "Deactivated(1)");
         drop(held);
-        word.drain();
+        word.drain(Duration::MAX, |_| {});
         assert_eq!(format!("{word:?}"), "Deactivated(0)");
+    }
+
+    // I10: taking a reference back leaves BIAS after the drain, for a moment. I3: each is given up once.
+    #[test]
+    fn a_reference_that_was_given_up_counts_nowhere_and_is_put_once() {
+        let word = ActiveWord::new();
+        word.activate();
+        let (one, two) = (word.get().unwrap(), word.get().unwrap());
+        assert!(one.give_up() && !one.give_up());
+        two.take_back();
+        assert_eq!(format!("{word:?}"), "Active(1)");
+        drop(two);
+        word.deactivate();
+        word.drain(Duration::MAX, |_| {});
+        one.take_back();
+        one.take_back();
+        assert_eq!(format!("{word:?}"), "Deactivated(1)");
+        assert!(!word.is_drained());
+        drop(one);
+        assert!(word.is_drained());
+    }
+
+    #[test]
+    fn a_drain_that_lasts_is_told_again_and_again() {
+        let word = ActiveWord::new();
+        word.activate();
+        let (mut one, two) = (word.get(), word.get());
+        word.deactivate();
+        two.unwrap().give_up();
+        let mut told = 0;
+        let period = Duration::from_millis(1);
+        word.drain(period, |waited| {
+            told += 1;
+            assert_eq!(waited, period * told);
+            if told == 4 {
+                one.take();
+            }
+        });
+        assert_eq!(told, 4);
     }
 
     #[test]
     fn no_operation_survives_the_drain() {
-        for _ in 0..50 {
+        for _ in 0..15 {
             let word = Arc::new(ActiveWord::new());
             let inside = Arc::new(AtomicU32::new(0));
             word.activate();
@@ -161,7 +260,7 @@ mod tests {
                 std::thread::yield_now();
             }
             word.deactivate();
-            word.drain();
+            word.drain(Duration::MAX, |_| {});
             assert_eq!(inside.load(Ordering::Relaxed), 0);
             assert!(users.into_iter().map(|u| u.join().unwrap()).sum::<u32>() > 0);
             assert_eq!(format!("{word:?}"), "Deactivated(0)");

@@ -27,6 +27,7 @@ use core::fmt;
 use core::str::FromStr;
 use std::sync::Arc;
 
+use crate::create::Creation;
 use crate::cx::Cx;
 use crate::error::{Errno, Error, Result};
 use crate::flags::Has;
@@ -37,17 +38,34 @@ use crate::seq::Seq;
 /// The size that stat(2) shows of an attribute, and the most that one write stores.
 const SIZE: u64 = 4096;
 
-/// An attribute to be: made by [`ro`], [`rw`] and [`wo`], used by [`Dir::attr`].
+/// An attribute to be: made by [`ro`], [`rw`], [`wo`], [`ro_atomic`](crate::ro_atomic),
+/// [`rw_atomic`](crate::rw_atomic) and [`bin`](crate::bin), used by [`Dir::attr`] and
+/// [`Group`](crate::Group). Clones show the same value.
+#[derive(Clone)]
 #[must_use = "give it to Dir::attr"]
+#[doc(alias = "attribute")]
 pub struct Attr {
     mode: u32,
+    size: u64,
     ops: Arc<dyn AnyOps>,
 }
 
 impl Attr {
+    pub(crate) fn new(mode: u32, size: u64, ops: Arc<dyn AnyOps>) -> Self {
+        Self { mode, size, ops }
+    }
+
+    fn text(mode: u32, ops: Arc<dyn AnyOps>) -> Self {
+        Self::new(mode, SIZE, ops)
+    }
+
     /// Another mode than the usual one.
     pub fn mode(self, mode: u32) -> Self {
         Self { mode, ..self }
+    }
+
+    pub(crate) fn usual_mode(&self) -> u32 {
+        self.mode
     }
 }
 
@@ -69,8 +87,15 @@ impl Dir {
     /// As [`Dir::create_file`].
     #[doc(alias = "sysfs_create_file")]
     #[doc(alias = "device_create_file")]
-    pub fn attr(&self, name: impl AsRef<[u8]>, attr: Attr) -> Result<File> {
-        self.create_any(name.as_ref(), attr.mode, SIZE, attr.ops)
+    pub fn attr(&self, name: impl AsRef<[u8]>, attr: impl Into<Attr>) -> Result<File> {
+        let attr = attr.into();
+        self.create_any(
+            name.as_ref(),
+            attr.mode,
+            attr.size,
+            attr.ops,
+            Creation::new(),
+        )
     }
 }
 
@@ -79,10 +104,7 @@ impl Dir {
 #[doc(alias = "DEVICE_ATTR_RO")]
 #[doc(alias = "__ATTR_RO")]
 pub fn ro<T: fmt::Display>(get: impl Fn() -> T + Send + Sync + 'static) -> Attr {
-    Attr {
-        mode: 0o444,
-        ops: Arc::new(ReadOnly(show(get))),
-    }
+    Attr::text(0o444, Arc::new(ReadOnly(show(get))))
 }
 
 /// A value that can be read and stored (0644). What is written is trimmed of white space and parsed with
@@ -109,20 +131,14 @@ pub fn rw<T: fmt::Display, V: FromStr, R: Stored>(
     get: impl Fn() -> T + Send + Sync + 'static,
     set: impl Fn(V) -> R + Send + Sync + 'static,
 ) -> Attr {
-    Attr {
-        mode: 0o644,
-        ops: Arc::new(ReadWrite(show(get), store(set))),
-    }
+    Attr::text(0o644, Arc::new(ReadWrite(show(get), store(set))))
 }
 
 /// A value that can only be stored (0200): a trigger. See [`rw`].
 #[doc(alias = "DEVICE_ATTR_WO")]
 #[doc(alias = "__ATTR_WO")]
 pub fn wo<V: FromStr, R: Stored>(set: impl Fn(V) -> R + Send + Sync + 'static) -> Attr {
-    Attr {
-        mode: 0o200,
-        ops: Arc::new(WriteOnly(store(set))),
-    }
+    Attr::text(0o200, Arc::new(WriteOnly(store(set))))
 }
 
 /// What a `set` closure may return: `()`, or a `Result` with an [`Error`] or [`Errno`].

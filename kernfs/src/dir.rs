@@ -1,164 +1,41 @@
-//! [`Dir`]: making nodes in a directory and finding them.
+//! [`Dir`]: finding nodes, by name, by path, and removing them by name.
 
 use core::sync::atomic::Ordering;
-use std::sync::Arc;
 
-use urcu::{Memb, Writer};
+use urcu::Memb;
 
-use crate::error::{Errno, Error, Result};
-use crate::inner::{self, Body, DirBody, FileBody, Inner, Link as Place};
-use crate::mode;
-use crate::name;
-use crate::node::{Dir, File, Link, Node};
-use crate::ops::{AnyOps, Ops};
+use crate::error::{Errno, Result};
+use crate::inner::Link;
+use crate::lookup;
+use crate::node::{Dir, Node};
+use crate::ns::Ns;
 use crate::path;
 use crate::remove;
+use crate::state::NS;
 
 impl Dir {
-    /// Makes a directory.
-    ///
-    /// # Errors
-    /// EINVAL or ENAMETOOLONG: a name that is empty, ".", "..", has a "/" or a NUL, or more than 4095
-    /// bytes; a mode above 07777. EEXIST: the name is taken, be it by a node that is being removed. ENOENT:
-    /// this directory is being removed.
-    #[doc(alias = "kernfs_create_dir")]
-    pub fn create_dir(&self, name: impl AsRef<[u8]>, mode: u32) -> Result<Self> {
-        let make = |_: u64, writer: &Writer| Body::Dir(DirBody::new(writer));
-        self.create(name.as_ref(), mode, make).map(Self)
-    }
-
-    /// Makes a file with the callbacks `ops`. `size` is what stat shows, nothing else.
-    ///
-    /// # Errors
-    /// As [`create_dir`](Self::create_dir); EINVAL also for a size above 2^63 - 1.
-    #[doc(alias = "kernfs_create_file")]
-    pub fn create_file(
-        &self,
-        name: impl AsRef<[u8]>,
-        mode: u32,
-        size: u64,
-        ops: impl Ops,
-    ) -> Result<File> {
-        self.create_any(name.as_ref(), mode, size, Arc::new(ops))
-    }
-
-    pub(crate) fn create_any(
-        &self,
-        name: &[u8],
-        mode: u32,
-        size: u64,
-        ops: Arc<dyn AnyOps>,
-    ) -> Result<File> {
-        let size = mode::check_size(size)?;
-        let tree = &self.0.0.tree;
-        // If it fails, the caller's object is dropped after the tree lock: its drop is the caller's code.
-        let copy = Arc::clone(&ops);
-        let make = |id, _: &Writer| Body::File(FileBody::new(tree, id, size, copy));
-        self.create(name, mode, make).map(File)
-    }
-
-    /// Makes a symbolic link to another node of the tree.
-    ///
-    /// # Errors
-    /// As [`create_dir`](Self::create_dir); EINVAL also if the target is the root or a node of another
-    /// tree, ENOENT if it is being removed.
-    #[doc(alias = "kernfs_create_link")]
-    pub fn create_link(&self, name: impl AsRef<[u8]>, target: &Node) -> Result<Link> {
-        if !Arc::ptr_eq(&target.0.tree, &self.0.0.tree) {
-            return Err(target.error(Errno::EINVAL, "link into another tree, target is the node"));
-        }
-        if target.parent().is_none() {
-            return Err(target.error(Errno::EINVAL, "link to the root, that is the parent"));
-        }
-        if target.0.removing.load(Ordering::Relaxed) {
-            return Err(target.error(Errno::ENOENT, "link to a removed node, removal"));
-        }
-        let target = Arc::clone(&target.0);
-        let make = |_, _: &Writer| Body::Link(Some(target));
-        self.create(name.as_ref(), 0o777, make).map(Link)
-    }
-
-    /// The common part of the kernel's three `kernfs_create_*` and `kernfs_add_one`.
-    fn create(
-        &self,
-        name: &[u8],
-        mode: u32,
-        make: impl FnOnce(u64, &Writer) -> Body,
-    ) -> Result<Node> {
-        name::check(name)?;
-        let mode = mode::check(mode)?;
-        let parent = &self.0.0;
-        let node = {
-            let mut writer = parent.tree.write();
-            self.add(&mut writer, name, mode, make)?
-        };
-        for (_, watch) in parent.tree.queue.watches().iter() {
-            watch.added(parent.id, name);
-        }
-        Ok(Node(node))
-    }
-
-    fn add(
-        &self,
-        writer: &mut Writer,
-        name: &[u8],
-        mode: u32,
-        make: impl FnOnce(u64, &Writer) -> Body,
-    ) -> Result<Arc<Inner>> {
-        let parent = &self.0.0;
-        let Some(dir) = parent.dir() else {
-            return Err(self.error(Errno::ENOTDIR, "creation below"));
-        };
-        let what = |text: &str| format!("creation of \"{}\" {text}", name.escape_ascii());
-        if parent.removing.load(Ordering::Relaxed) {
-            return Err(self.error(
-                Errno::ENOENT,
-                &what("in a directory that is being removed,"),
-            ));
-        }
-        if parent.child(name, &Memb::read_lock()).is_some() {
-            return Err(self.error(Errno::EEXIST, &what("in the directory")));
-        }
-        // Ids are never used twice, but only the low half is in the key.
-        let (id, key) = loop {
-            let id = parent.tree.new_id();
-            let key = inner::key(name, id);
-            let next = dir.children.get_from(key, writer).next();
-            if next.is_none_or(|(k, _)| k != key) {
-                break (id, key);
-            }
-        };
-        let mut copy = Vec::new();
-        copy.try_reserve_exact(name.len())
-            .map_err(|_| Error::from(Errno::ENOMEM))?;
-        copy.extend_from_slice(name);
-        let place = Place {
-            parent: Some(Arc::clone(parent)),
-            name: copy.into(),
-            key,
-        };
-        let body = make(id, writer);
-        let node = Arc::new(Inner::new(&parent.tree, id, mode, place, body));
-        // Before it is seen: no lookup finds a node that is not there yet.
-        node.active.activate();
-        if node.dir().is_some() {
-            dir.subdirs.fetch_add(1, Ordering::Relaxed);
-        }
-        dir.children.insert(writer, key, Arc::clone(&node));
-        Ok(node)
-    }
-
-    /// The entry of this name, also while it is being removed. Lock-free.
+    /// The entry of this name, also one that is hidden, not activated, or being removed. Lock-free: a search in the
+    /// index. In a directory with name spaces: nothing, see [`find_ns`](Self::find_ns).
     #[doc(alias = "kernfs_find_and_get")]
     pub fn find(&self, name: impl AsRef<[u8]>) -> Option<Node> {
+        self.find_ns(name, None)
+    }
+
+    /// The entry of this name in a name space. Nothing if the directory has none, as in one that has some without a
+    /// name space.
+    #[doc(alias = "kernfs_find_and_get_ns")]
+    pub fn find_ns(&self, name: impl AsRef<[u8]>, ns: Option<Ns>) -> Option<Node> {
         let guard = Memb::read_lock();
-        let child = self.0.0.child(name.as_ref(), &guard);
-        child.map(|child| Node(Arc::clone(child)))
+        let (child, _) = self.0.0.entry(name.as_ref(), ns, &guard)?;
+        Some(Node(child.get()))
     }
 
     /// Follows a path of names. Leading and repeated slashes are skipped; "." and ".." have no meaning, and
     /// symlinks are not followed. `None` if something on the way is missing or no directory. The path of
-    /// nothing but slashes is the directory itself. Lock-free.
+    /// nothing but slashes is the directory itself.
+    ///
+    /// Lock-free. What is found was there, as a whole, at one moment of the call, whatever is renamed meanwhile; the
+    /// walk starts anew when a rename of something on this very path was faster.
     ///
     /// ```
     /// let root = kernfs::Root::new();
@@ -169,15 +46,15 @@ impl Dir {
     /// ```
     #[doc(alias = "kernfs_walk_and_get")]
     pub fn walk(&self, path: impl AsRef<[u8]>) -> Option<Node> {
+        self.walk_ns(path, None)
+    }
+
+    /// The same for who sees a name space: in directories with name spaces the names are looked up in that one. (The
+    /// kernel warns, and finds nothing, where a path leads through directories of both kinds.)
+    #[doc(alias = "kernfs_walk_and_get_ns")]
+    pub fn walk_ns(&self, path: impl AsRef<[u8]>, ns: Option<Ns>) -> Option<Node> {
         let guard = Memb::read_lock();
-        let mut node = &self.0.0;
-        for name in path.as_ref().split(|byte| *byte == b'/') {
-            if !name.is_empty() {
-                node = node.child(name, &guard)?;
-            }
-        }
-        // Only the last one is counted.
-        Some(Node(Arc::clone(node)))
+        lookup::walk(&self.0.0, path.as_ref(), ns, &guard).map(Node)
     }
 
     /// Removes the entry of this name, as [`Node::remove`] does.
@@ -188,17 +65,55 @@ impl Dir {
     #[doc(alias = "kernfs_remove_by_name")]
     #[track_caller]
     pub fn remove_by_name(&self, name: impl AsRef<[u8]>) -> Result<()> {
+        self.remove_by_name_ns(name, None)
+    }
+
+    /// The same with a name space, as [`find_ns`](Self::find_ns).
+    ///
+    /// # Errors
+    /// As `remove_by_name`.
+    #[doc(alias = "kernfs_remove_by_name_ns")]
+    #[track_caller]
+    pub fn remove_by_name_ns(&self, name: impl AsRef<[u8]>, ns: Option<Ns>) -> Result<()> {
         let name = name.as_ref();
+        let dir = &self.0.0;
+        let here = |link: &Link| link.is_in(dir) && link.label.is(name, dir.tag(ns));
         // The handle keeps the node over the drain; without it two removers free it under each other, as
-        // the kernel did in 2022 (4abc99652812).
-        let removed = match self.find(name) {
-            Some(node) => remove::remove(&node.0)?,
-            None => false,
-        };
-        if removed {
-            return Ok(());
+        // the kernel did in 2022 (4abc99652812). Once more if it was removed or renamed meanwhile.
+        while let Some(node) = self.find_ns(name, ns) {
+            if remove::remove_from(&node.0, here, core::panic::Location::caller())? {
+                return Ok(());
+            }
         }
         let what = format!("no \"{}\" in the directory", name.escape_ascii());
         Err(path::error(Errno::ENOENT, &what, &self.0.0))
+    }
+
+    /// From now on each entry of this directory belongs to a name space.
+    ///
+    /// # Errors
+    /// EINVAL: it has entries, or is one that stays empty.
+    #[doc(alias = "kernfs_enable_ns")]
+    pub fn enable_ns(&self) -> Result<()> {
+        let _locked = self.0.0.tree.write();
+        match self.0.0.dir() {
+            Some(dir) if dir.children.is_empty() && !self.stays_empty() => {
+                self.0.0.state.set(NS);
+                Ok(())
+            }
+            _ => Err(self.error(Errno::EINVAL, "name spaces for the entries")),
+        }
+    }
+
+    /// Whether its entries belong to name spaces.
+    #[doc(alias = "kernfs_ns_enabled")]
+    pub fn is_namespaced(&self) -> bool {
+        self.0.0.is_namespaced()
+    }
+
+    /// A number that is another one after an entry came or went. What is hidden or shown changes nothing.
+    pub fn revision(&self) -> u64 {
+        let dir = self.0.0.dir();
+        dir.map_or(0, |dir| dir.revision.load(Ordering::Acquire))
     }
 }

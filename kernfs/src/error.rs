@@ -62,6 +62,7 @@ errnos! {
     ERANGE "out of range"
     EDEADLK "would wait for itself"
     ENAMETOOLONG "name too long"
+    ELOOP "too many symbolic links"
     ENOSYS "not implemented"
     ENODATA "no data"
     EOPNOTSUPP "not supported"

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use urcu::Memb;
 
+use crate::cred::Cred;
 use crate::error::{Errno, Result};
 use crate::flags::{Has, OpenFlags};
 use crate::inner::Body;
 use crate::node::{File, Link, Node};
-use crate::open::{self, OpenFile};
+use crate::open::{self, OpenFile, Opener};
 use crate::path;
 
 impl File {
@@ -21,7 +22,35 @@ impl File {
     /// callback returns.
     #[track_caller]
     pub fn open(&self, flags: OpenFlags) -> Result<OpenFile> {
-        open::open(&self.0.0, flags)
+        open::open(&self.0.0, flags, Opener::Process)
+    }
+
+    /// Opens the file for somebody: if the permission bits let these credentials. The callbacks see them as
+    /// [`Cx::opener`](crate::Cx::opener). User 0 may do all but what the extra check forbids everybody.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); EACCES also if the permission bits say so.
+    ///
+    /// ```
+    /// use kernfs::{Cred, Errno, OpenFlags, Root, ro};
+    ///
+    /// let root = Root::new();
+    /// let secret = root.attr("secret", ro(|| 42).mode(0o400))?;
+    /// let nobody = Cred { uid: 65534, gid: 65534, pid: 0 };
+    /// let error = secret.open_as(OpenFlags::READ, nobody).unwrap_err();
+    /// assert_eq!(error.errno(), Errno::EACCES);
+    /// # Ok::<(), kernfs::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn open_as(&self, flags: OpenFlags, cred: Cred) -> Result<OpenFile> {
+        open::open(&self.0.0, flags, Opener::Checked(cred))
+    }
+
+    /// Opens the file for a client of a mount, whom the kernel has checked.
+    #[cfg(feature = "fuse")]
+    #[track_caller]
+    pub(crate) fn open_admitted(&self, flags: OpenFlags, cred: Cred) -> Result<OpenFile> {
+        open::open(&self.0.0, flags, Opener::Admitted(cred))
     }
 
     /// Tells everybody who polls or waits for the file that it changed, and the listeners of the tree.

@@ -101,7 +101,7 @@ flags! {
     /// Which callbacks an [`Ops`](crate::Ops) has. The kernel decides by their presence (may it be opened
     /// for writing? does removal owe a `release`?), so presence is data.
     Has: u32 {
-        /// `show`: reads go through the sequence buffer, also if there is a `read`.
+        /// `show`: reads go through the sequence buffer, also if there is a `read`. One record, the whole text.
         SHOW = 1;
         /// `read`: each read is one call with the caller's offset.
         READ = 2;
@@ -111,15 +111,38 @@ flags! {
         RELEASE = 8;
         /// `poll`; without it a file is ready when it was notified since the last read.
         POLL = 16;
+        /// `start`: as `SHOW`, with many records. Its [`Records`](crate::Records) show them.
+        SEQ = 32;
+        /// `mmap`.
+        MMAP = 64;
+        /// `llseek`; without it seeking goes by the size that stat shows.
+        LLSEEK = 128;
+        /// Raw reads and writes go through one buffer that is made when the file is opened. Not together
+        /// with `SHOW` or `SEQ`: then opening is EINVAL.
+        PREALLOC = 256;
+        /// Its callbacks may wait for long. A removal that waits for one of them is reported later than
+        /// others.
+        MAY_BLOCK = 512;
     }
 }
 
 flags! {
     /// What a root does beyond the defaults.
     RootFlags: u32 {
+        /// New nodes cannot be used before [`Node::activate`](crate::Node::activate): a set of nodes
+        /// appears together, and a failed one is removed without waiting for anybody. That goes for the root
+        /// directory as well.
+        CREATE_DEACTIVATED = 1;
         /// Opening also fails with EACCES if the mode has no such permission for anybody, or the file
         /// no such callback. sysfs has it, cgroup not. On by default.
         EXTRA_OPEN_PERM_CHECK = 2;
+        /// Nodes have file handles: [`Node::handle`](crate::Node::handle) and
+        /// [`Root::by_handle`](crate::Root::by_handle).
+        SUPPORT_EXPORTOP = 4;
+        /// Extended attributes `user.*` may be set.
+        SUPPORT_USER_XATTR = 8;
+        /// Renaming never changes a node's directory; a rename that would is EINVAL.
+        INVARIANT_PARENT = 16;
     }
 }
 

@@ -8,6 +8,9 @@ use core::cell::RefCell;
 use core::marker::PhantomData;
 use core::panic::Location;
 
+use crate::order;
+use crate::slow;
+
 /// One callback that the thread is inside of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
@@ -19,6 +22,15 @@ pub(crate) struct Held {
     pub(crate) op: &'static str,
     /// Who called the operation that runs it.
     pub(crate) place: &'static Location<'static>,
+    /// It gave its active reference up: nobody waits for it.
+    pub(crate) given_up: bool,
+}
+
+impl Held {
+    /// Whether whoever drains this node would wait for the callback.
+    pub(crate) fn holds(&self, node: usize) -> bool {
+        self.node == node && !self.given_up
+    }
 }
 
 thread_local! {
@@ -33,12 +45,16 @@ pub(crate) struct Scope {
 }
 
 /// Notes that the thread enters a callback.
+#[track_caller]
 pub(crate) fn enter(held: Held) -> Scope {
+    order::nothing_held("a callback");
     // In TLS destructors the list may be gone; then nothing is noted and nothing is refused.
     let depth = HELD.try_with(|list| {
         let mut list = list.borrow_mut();
         list.push(held);
-        list.len() - 1
+        let depth = list.len() - 1;
+        slow::enter(depth, held.node, held.op);
+        depth
     });
     Scope {
         depth: depth.unwrap_or(0),
@@ -50,7 +66,27 @@ impl Drop for Scope {
     fn drop(&mut self) {
         // Scopes are stack values of this crate, so they end in order.
         let _ = HELD.try_with(|list| list.borrow_mut().truncate(self.depth));
+        slow::leave(self.depth);
     }
+}
+
+/// The innermost callback, which holds references to so many nodes, gives them up.
+pub(crate) fn give_up(nodes: usize) {
+    mark(nodes, true);
+}
+
+/// It takes them back.
+pub(crate) fn take_back(nodes: usize) {
+    mark(nodes, false);
+}
+
+fn mark(nodes: usize, given_up: bool) {
+    // The innermost one: no other's context is in reach of the code that runs.
+    let _ = HELD.try_with(|list| {
+        for entry in list.borrow_mut().iter_mut().rev().take(nodes) {
+            entry.given_up = given_up;
+        }
+    });
 }
 
 /// Whether the thread is inside any callback.
@@ -77,6 +113,7 @@ mod tests {
             file: 0,
             op,
             place: Location::caller(),
+            given_up: false,
         };
         assert!(!any());
         let outer = enter(held(1, "show"));
@@ -84,6 +121,10 @@ mod tests {
             let _inner = enter(held(2, "write"));
             assert_eq!(find(|h| h.node == 2).map(|h| h.op), Some("write"));
             assert_eq!(find(|h| h.node == 1).map(|h| h.op), Some("show"));
+            give_up(1);
+            assert!(find(|h| h.holds(2)).is_none() && find(|h| h.holds(1)).is_some());
+            take_back(1);
+            assert!(find(|h| h.holds(2)).is_some());
             assert!(std::thread::spawn(|| !any()).join().unwrap());
         }
         assert!(find(|h| h.node == 2).is_none() && any());

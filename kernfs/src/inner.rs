@@ -2,56 +2,71 @@
 //!
 //! The kernel's `kernfs_node`. Who may look at what:
 //!
-//! * `link` (parent and name): in a read section. It is one record so that a rename can swap both at once.
-//! * a directory's `children`: in a read section, or with the tree lock.
+//! * `link` (parent, name, name space): in a read section. It is one record, so that a rename changes all three at
+//!   one moment, by one swap. Changed with the tree lock.
+//! * `record`: in a read section. Changed with the lock of the records.
+//! * a directory's `children`: in a read section. Changed with the tree lock.
 //! * a file's `open`: in a read section, or with the node's hashed mutex.
-//! * `removing`, `unlinked`: written with the tree lock; reading one without it is a hint.
+//! * `state`: see [`crate::state`].
 //!
-//! A node is kept by its `Arc`s: handles, its children's links, symlinks to it, open files, and the one in
-//! its parent's index that removal gives up. Nodes reached through an index in a section live at least as
-//! long as the section, because the index does.
+//! A node is kept by its `Arc`s: handles, its children's links, symlinks to it, open files, and the two in its
+//! parent's index and in the table of ids, which removal gives up. A node that was found through those in a section
+//! lives as long as the section, because they give their count up only after a grace period.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use urcu::llist::Linked;
-use urcu::{Guard, Memb, Rcu, RcuLocked, Writer};
+use urcu::{Guard, Memb, OrdMap, Rcu, RcuLocked};
 
 use crate::active::ActiveWord;
-use crate::children::Children;
+use crate::error::Result;
 use crate::flags::Has;
 use crate::locks::Slot;
-use crate::mode::{Kind, Stat};
-use crate::name;
+use crate::mode::{self, Kind, Stat};
+use crate::name::Label;
 use crate::notify::Ticket;
-use crate::opened::OpenNode;
+use crate::open_node::OpenNode;
 use crate::ops::AnyOps;
-use crate::tree::Tree;
+use crate::record::Record;
+use crate::state::{NS, REMOVING, State};
+use crate::tree;
+
+/// The tree of these nodes.
+pub(crate) type Tree = tree::Tree<Inner>;
 
 /// A node.
 pub(crate) struct Inner {
     pub(crate) id: u64,
-    pub(crate) mode: u32,
-    pub(crate) body: Body,
-    pub(crate) active: ActiveWord,
     pub(crate) tree: Arc<Tree>,
-    /// Removal has begun; nothing is added below any more.
-    pub(crate) removing: AtomicBool,
-    /// Removal is over.
-    pub(crate) unlinked: AtomicBool,
+    pub(crate) active: ActiveWord,
+    pub(crate) state: State,
+    pub(crate) body: Body,
     link: Rcu<Link>,
-    born: Duration,
+    /// Null until something is set.
+    record: Rcu<Record>,
+    /// Nanoseconds since the epoch.
+    born: u64,
+    /// Permission bits as long as there is no record.
+    mode: u32,
 }
 
 /// Where a node is.
+#[derive(Debug)]
 pub(crate) struct Link {
     /// `None`: the root.
     pub(crate) parent: Option<Arc<Inner>>,
-    pub(crate) name: Box<[u8]>,
-    /// The node's place in its parent's index.
-    pub(crate) key: u64,
+    pub(crate) label: Label,
+}
+
+impl Link {
+    /// Whether this is a place in directory `dir`.
+    pub(crate) fn is_in(&self, dir: &Inner) -> bool {
+        let parent = self.parent.as_ref();
+        parent.is_some_and(|parent| core::ptr::eq(Arc::as_ptr(parent), dir))
+    }
 }
 
 /// What a node is.
@@ -63,32 +78,39 @@ pub(crate) enum Body {
     Link(Option<Arc<Inner>>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct DirBody {
-    pub(crate) children: Children<Inner>,
-    /// Changed with the tree lock.
+    /// By `name hash << 32 | low half of the id`, which is also the offset in a listing. An entry counts only if its
+    /// node's link says this directory and this name.
+    pub(crate) children: OrdMap<u64, Inner>,
     pub(crate) subdirs: AtomicU32,
+    /// Counted up when an entry comes or goes.
+    pub(crate) revision: AtomicU64,
 }
 
 pub(crate) struct FileBody {
     pub(crate) has: Has,
+    pub(crate) slot: Slot,
+    /// A byte of few values, in whose others the compiler puts which body it is.
+    _kind: File,
     pub(crate) size: u64,
     /// Taken out by removal, after the drain.
     pub(crate) ops: Mutex<Option<Arc<dyn AnyOps>>>,
     /// Published while somebody has the file open. Belongs to the mutex `slot`.
-    pub(crate) open: RcuLocked<Arc<OpenNode>>,
-    pub(crate) slot: Slot,
+    pub(crate) open: RcuLocked<OpenNode>,
     ticket: Ticket,
 }
 
-impl DirBody {
-    pub(crate) fn new(writer: &Writer) -> Self {
-        Self {
-            children: Children::new(writer),
-            subdirs: AtomicU32::new(0),
-        }
-    }
+/// See [`FileBody`].
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum File {
+    Regular = 1,
 }
+
+// What there is a million of.
+static_assertions::const_assert!(size_of::<Inner>() <= 120);
+static_assertions::const_assert_eq!(size_of::<Link>(), 32);
 
 impl FileBody {
     pub(crate) fn new(tree: &Tree, id: u64, size: u64, ops: Arc<dyn AnyOps>) -> Self {
@@ -96,6 +118,7 @@ impl FileBody {
         let open = RcuLocked::null(&slot.lock());
         Self {
             has: ops.any_has(),
+            _kind: File::Regular,
             size,
             ops: Mutex::new(Some(ops)),
             open,
@@ -121,35 +144,37 @@ impl FileBody {
         // The open node cannot go before the section ends; it may be unpublished meanwhile, and then
         // nobody is left to wake.
         if let Some(open) = self.open.dereference(&guard) {
-            open.event.signal();
+            open.bell.ring(&guard);
         }
     }
 }
 
-/// The key for a name and an id.
-pub(crate) fn key(name: &[u8], id: u64) -> u64 {
-    first_key(name) | (id & 0xffff_ffff)
-}
-
-/// The smallest key for a name.
-pub(crate) fn first_key(name: &[u8]) -> u64 {
-    u64::from(name::hash(name)) << 32
+/// The place of a name's hash and an id in a directory.
+pub(crate) fn key(hash: u32, id: u64) -> u64 {
+    u64::from(hash) << 32 | (id & 0xffff_ffff)
 }
 
 impl Inner {
-    pub(crate) fn new(tree: &Arc<Tree>, id: u64, mode: u32, link: Link, body: Body) -> Self {
+    pub(crate) fn new(
+        tree: &Arc<Tree>,
+        id: u64,
+        mode: u32,
+        link: Link,
+        body: Body,
+        state: u32,
+    ) -> Self {
         tree.nodes.fetch_add(1, Ordering::Relaxed);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Self {
             id,
-            mode,
-            body,
-            active: ActiveWord::new(),
             tree: Arc::clone(tree),
-            removing: AtomicBool::new(false),
-            unlinked: AtomicBool::new(false),
+            active: ActiveWord::new(),
+            state: State::new(state),
+            body,
             link: Rcu::new(link),
-            born: now.unwrap_or_default(),
+            record: Rcu::null(),
+            // Until the year 2554.
+            born: u64::try_from(mode::now().as_nanos()).unwrap_or(u64::MAX),
+            mode,
         }
     }
 
@@ -191,34 +216,76 @@ impl Inner {
         }
     }
 
-    /// The child of this name, whatever its state. Lock-free: two binary searches.
-    pub(crate) fn child<'g>(&'g self, name: &[u8], guard: &'g Guard<'_>) -> Option<&'g Arc<Self>> {
-        let first = first_key(name);
-        self.dir()?
-            .children
-            .from(first, guard)
-            .take_while(|(key, _)| key >> 32 == first >> 32)
-            .map(|(_, child)| child)
-            // Different names may have one hash.
-            .find(|child| *child.link(guard).name == *name)
+    /// Whether the children of this directory carry tags.
+    pub(crate) fn is_namespaced(&self) -> bool {
+        self.state.has(NS)
+    }
+
+    /// Moves the node. Tree lock held.
+    pub(crate) fn relink(&self, link: Link) {
+        // Whoever found the old link is in a section, which its memory outlasts.
+        self.link.assign(link);
+    }
+
+    pub(crate) fn record<'g>(&'g self, guard: &'g Guard<'_>) -> Option<&'g Record> {
+        self.record.dereference(guard)
+    }
+
+    /// Changes the attribute record, which is made if there is none. If `change` fails nothing is changed.
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Record) -> Result<R>) -> Result<R> {
+        let _lock = self.tree.write_records();
+        let old = {
+            let guard = Memb::read_lock();
+            self.record(&guard).cloned()
+        };
+        let mut new = old
+            .unwrap_or_else(|| Record::new(self.mode, self.tree.uid, self.tree.gid, mode::now()));
+        let result = change(&mut new)?;
+        self.record.assign(new);
+        Ok(result)
+    }
+
+    /// An entry of this directory came or went. As in the kernel, only a directory that has a record has times.
+    pub(crate) fn touch(&self) {
+        if !self.record.is_null() {
+            let _ = self.update(|record| {
+                record.touch(mode::now());
+                Ok(())
+            });
+        }
+    }
+
+    /// Permission bits.
+    pub(crate) fn mode(&self) -> u32 {
+        let guard = Memb::read_lock();
+        self.record(&guard).map_or(self.mode, |record| record.mode)
     }
 
     pub(crate) fn stat(&self) -> Stat {
-        let gone = self.removing.load(Ordering::Relaxed);
-        Stat {
+        let guard = Memb::read_lock();
+        let born = Duration::from_nanos(self.born);
+        let mut stat = Stat {
             id: self.id,
             kind: self.kind(),
             mode: self.mode,
             uid: self.tree.uid,
             gid: self.tree.gid,
             nlink: match &self.body {
-                _ if gone => 0,
+                _ if self.state.has(REMOVING) => 0,
                 Body::Dir(dir) => dir.subdirs.load(Ordering::Relaxed).saturating_add(2),
                 _ => 1,
             },
             size: self.file().map_or(0, |file| file.size),
-            time: self.born,
+            atime: born,
+            mtime: born,
+            ctime: born,
+        };
+        if let Some(record) = self.record(&guard) {
+            stat.mode = record.mode;
+            (stat.uid, stat.gid) = (record.uid, record.gid);
+            (stat.atime, stat.mtime, stat.ctime) = (record.atime, record.mtime, record.ctime);
         }
+        stat
     }
 }
 
@@ -235,6 +302,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.tree.nodes.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(self.active.is_drained(), "{self:?} was dropped in use"); // invariant I5
         // The last handle below a deep, removed tree frees the chain of its parents: a loop, not
         // recursion, or the stack would not last. A link to a link to a link is such a chain as well.
         let mut next = self.give_up_parent();
@@ -269,10 +337,11 @@ impl fmt::Debug for Inner {
             .field("kind", &self.kind())
             .field(
                 "name",
-                &format_args!("{}", self.link(&Memb::read_lock()).name.escape_ascii()),
+                &format_args!("{:?}", self.link(&Memb::read_lock()).label),
             )
             .field("active", &self.active)
-            .finish()
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -282,6 +351,6 @@ impl fmt::Debug for FileBody {
             .field("has", &self.has)
             .field("size", &self.size)
             .field("open", &!self.open.is_null())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -31,23 +31,40 @@
 //!   [`Node::stat`] are RCU read sections ([`urcu`]); they neither wait for anybody nor write to memory
 //!   that others read, but for the count of the node that is returned.
 //! * **[`File::notify`] works anywhere**, signal handlers included: no lock, no allocation.
-//! * **A wrong argument, a panic in a callback, a callback that removes itself** are errors with an
+//! * **What you see was there**: a path, what a walk finds, a link's text, what stat shows are each of one moment,
+//!   whatever is renamed meanwhile.
+//! * **A wrong argument, a panic in a callback, a callback that waits for its own removal** are errors with an
 //!   [`Errno`] and a line that names the node. None is a crash or a hang.
 //!
 //! # Where what is
 //! * [`Root`] owns a tree; [`Node`] is any node, [`Dir`], [`File`] and [`Link`] are what it can be.
 //! * [`ro`], [`rw`], [`wo`] make attributes of one line; [`Ops`] are the callbacks of a file in full.
-//! * [`OpenFile`]: read, write, poll, wait.
-//! * [`Watch`]: what a mount hears of a tree. [`kernel`]: the C names as one-liners.
+//! * [`ro_atomic`], [`rw_atomic`] and [`bin`] as well; [`Group`]s of attributes; an [`Object`] owns its directory;
+//!   [`Uevents`] tell of objects.
+//! * [`OpenFile`]: read, write, map, poll, wait. [`Cx`] is what a callback knows of the call, [`Records`] a file of many
+//!   records. [`on_slow_removal`] hears of callbacks that hold a removal up.
+//! * [`Node::rename`], [`Node::hide`], [`Node::activate`], [`Node::setattr`], [`Node::set_xattr`], [`Creation`] (owner, name
+//!   space): what else a node does.
+//! * [`Watch`]: what a mount hears of a tree; [`SyscallOps`]: what its users may ask for. [`kernel`]: the C names as one-liners.
 #![cfg_attr(feature = "fuse", doc = "* [`fuse`]: mounts a tree.")]
 //!
 //! # What it costs you
 //! * Waiting for a removal that waits for your callback, through a lock of your own, is a deadlock that
 //!   this crate cannot see: do not hold a lock over [`Node::remove`] that a callback takes.
 //! * A removed node's memory is freed after a grace period, and once its last handle is dropped.
-//! * A change in a directory of n entries copies n/64 pointers.
+//! * A change in a directory copies at most 64 pointers, whatever its size.
 //! * After `fork` only the parent may use the tree.
-//! * No access control of its own: [`OpenFile`]s are for the process, a mount checks modes.
+//! * [`File::open`] is for the process itself and asks for nobody's permission but what
+//!   [`RootFlags::EXTRA_OPEN_PERM_CHECK`] says; [`File::open_as`] checks the modes for somebody else, as a mount does.
+//! * A read clears the change for all who share that open file: who waits opens his own.
+//! * Mapped memory is copied ([`Mapping`]); what another process writes at the moment of a removal may be lost.
+//! * Two open files whose callbacks read or write each other can deadlock. Debug builds warn.
+//!
+//! # What is left out
+//! * Super blocks, dentries and inodes, with the functions that are about them: [`kernel`] lists each with the reason.
+//! * On a mount: some of what the tree has; see there.
+//! * In a forked child removal is refused, and dropping the last [`Root`] does nothing; other calls are not refused,
+//!   though the tree is dead there.
 //!
 //! # Where it comes from
 //! The kernel's fs/kernfs; in particular the open-file machinery after Al Viro's review of April 2022
@@ -57,8 +74,14 @@
 #![deny(unsafe_code)]
 
 mod active;
+mod atomic;
 mod attr;
-mod children;
+mod attrs;
+mod bell;
+mod bin;
+mod changes;
+mod create;
+mod cred;
 mod cx;
 mod dir;
 mod error;
@@ -67,40 +90,82 @@ mod file_ops;
 mod flags;
 #[cfg(feature = "fuse")]
 pub mod fuse;
+mod group;
+mod guarded;
 mod held;
+mod host;
 mod inner;
 pub mod kernel;
+mod life;
 mod locks;
+mod lookup;
+mod mapping;
+mod memory;
 mod mode;
 mod name;
 mod node;
 mod notify;
+mod ns;
+mod object;
 mod open;
+mod open_node;
 mod opened;
 mod ops;
+mod order;
 mod path;
+mod pending;
+mod poll;
+mod pollers;
 mod readdir;
+mod reader;
+mod record;
+mod records;
 mod remove;
+mod rename;
 mod root;
+mod self_removal;
 mod seq;
+mod show;
+mod slow;
+mod state;
+mod step;
 #[expect(
     unsafe_code,
     reason = "system calls; nothing else of the crate is unsafe"
 )]
 mod sys;
+mod syscalls;
 mod tree;
+mod uevent;
+mod values;
 mod watch;
+mod xattr;
 
 pub use attr::{Attr, Stored, ro, rw, wo};
-pub use cx::{Cancel, Cx};
+pub use bin::{Bin, bin};
+pub use changes::{ChangeFd, Changed, OnChange};
+pub use create::Creation;
+pub use cred::{Caller, Cancel, Cred};
+pub use cx::{Cx, SyscallCx, Unprotected};
 pub use error::{Errno, Error, Result};
 pub use flags::{Has, OpenFlags, PollFlags, RootFlags};
-pub use mode::{Kind, Stat};
+pub use group::{Group, GroupHandle};
+pub use mapping::Mapping;
+pub use memory::Memory;
+pub use mode::{Kind, SetAttr, Stat};
 pub use node::{Dir, File, Link, Node};
 pub use notify::Watching;
+pub use ns::Ns;
+pub use object::Object;
 pub use open::OpenFile;
 pub use ops::Ops;
 pub use readdir::{Entries, Entry};
+pub use records::{Records, Start, lines};
 pub use root::{Root, Stats};
 pub use seq::Seq;
+pub use slow::{RunningCallback, SlowRemoval, on_slow_removal};
+pub use syscalls::SyscallOps;
+pub use uevent::{Action, Subscriber, Uevent, Uevents};
+pub use values::{Atomic, ro_atomic, rw_atomic};
 pub use watch::Watch;
+pub use xattr::XattrHow;

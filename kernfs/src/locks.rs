@@ -5,13 +5,16 @@
 //! CPUs. Each mutex protects a [`Writer`], without which nobody changes an open node's pointer; the pointer
 //! remembers its writer, so a node belongs to one mutex for ever.
 
+use core::ops::{Deref, DerefMut};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use urcu::Writer;
 
+use crate::order;
+
 /// Which mutex of the table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot(usize);
+pub(crate) struct Slot(u16);
 
 static TABLE: LazyLock<Box<[Mutex<Writer>]>> = LazyLock::new(|| {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -36,13 +39,41 @@ impl Slot {
         let mixed = (seed ^ id.rotate_left(32))
             .wrapping_add(id)
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let high = usize::try_from(mixed >> 32).unwrap_or(0);
-        Self(high & (TABLE.len() - 1))
+        let [high, low, ..] = mixed.to_be_bytes();
+        let most = u16::try_from(TABLE.len() - 1).unwrap_or(u16::MAX);
+        Self(u16::from_be_bytes([high, low]) & most)
     }
 
     /// Takes the mutex. Held for a few instructions, never over a callback.
-    pub(crate) fn lock(self) -> MutexGuard<'static, Writer> {
-        TABLE[self.0].lock().unwrap_or_else(PoisonError::into_inner)
+    #[track_caller]
+    pub(crate) fn lock(self) -> SlotGuard {
+        let order = order::hashed();
+        SlotGuard {
+            writer: TABLE[usize::from(self.0)]
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+            _order: order,
+        }
+    }
+}
+
+/// A hashed mutex is held.
+#[derive(Debug)]
+pub(crate) struct SlotGuard {
+    writer: MutexGuard<'static, Writer>,
+    _order: order::Hashed,
+}
+
+impl Deref for SlotGuard {
+    type Target = Writer;
+    fn deref(&self) -> &Writer {
+        &self.writer
+    }
+}
+
+impl DerefMut for SlotGuard {
+    fn deref_mut(&mut self) -> &mut Writer {
+        &mut self.writer
     }
 }
 
@@ -57,7 +88,7 @@ mod tests {
         }
         let mut used = vec![0; TABLE.len()];
         for id in 0..4096 {
-            used[Slot::of(7, id).0] += 1;
+            used[usize::from(Slot::of(7, id).0)] += 1;
         }
         assert!(used.iter().all(|n| *n > 0), "{used:?}");
     }

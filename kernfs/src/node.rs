@@ -3,6 +3,7 @@
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::ops::Deref;
+use core::panic::Location;
 use std::sync::Arc;
 
 use urcu::Memb;
@@ -17,8 +18,8 @@ use crate::remove;
 /// A node of the tree. Clones are handles of the same node and compare equal.
 ///
 /// A handle keeps the memory of the node, not the node in the tree: after removal it answers for what the
-/// node was. Looking takes no lock (read sections only), so it may be done anywhere; only
-/// [`remove`](Self::remove) and creation block.
+/// node was. Looking takes no lock (read sections only), so it may be done anywhere. What changes the tree takes its
+/// lock for a moment; [`remove`](Self::remove) and [`hide`](Self::hide) wait for callbacks.
 #[derive(Clone)]
 #[doc(alias = "kernfs_node")]
 #[doc(alias = "kernfs_get")]
@@ -31,7 +32,7 @@ impl Node {
         self.0.id
     }
 
-    /// The name; empty for the root.
+    /// The name; empty for the root. Lock-free, as all that only looks.
     #[doc(alias = "kernfs_name")]
     pub fn name(&self) -> Vec<u8> {
         self.0.name()
@@ -45,10 +46,10 @@ impl Node {
 
     /// Permission bits.
     pub fn mode(&self) -> u32 {
-        self.0.mode
+        self.0.mode()
     }
 
-    /// What stat(2) shows.
+    /// What stat(2) shows, of one moment.
     pub fn stat(&self) -> Stat {
         self.0.stat()
     }
@@ -60,7 +61,8 @@ impl Node {
         self.0.parent(&guard).map(|p| Dir(Self(Arc::clone(p))))
     }
 
-    /// The path from the root; "/" for the root itself. Never cut.
+    /// The path from the root; "/" for the root itself. Never cut, and as it was at one moment, whatever is renamed
+    /// meanwhile.
     #[doc(alias = "kernfs_path")]
     pub fn path(&self) -> Vec<u8> {
         self.0.path()
@@ -85,7 +87,8 @@ impl Node {
         path::between(&from.0, &self.0, &Memb::read_lock())
     }
 
-    /// Whether it can be used now. `false` from the moment when its removal begins.
+    /// Whether it can be used now. `false` before it is activated, while it is hidden, and from the moment when its
+    /// removal begins.
     pub fn is_active(&self) -> bool {
         self.0.active.is_active()
     }
@@ -97,17 +100,19 @@ impl Node {
     /// (then that keeps it). Blocks until the callbacks that run are finished. Removing a node again, or
     /// from several threads, is fine: all return after that.
     ///
-    /// A callback must not take locks that the caller of this holds.
+    /// A callback must not take locks that the caller of this holds. Whoever waits for more than 10 s says so on stderr,
+    /// with this place and the node.
     ///
     /// # Errors
-    /// EDEADLK: the calling thread is inside a callback of one of these nodes; nothing was changed.
+    /// EDEADLK: the calling thread is inside a callback of one of these nodes; nothing was changed. ENOTCONN: in a
+    /// forked child.
     ///
     /// # Panics
     /// Not by itself, but waiting in a read section stalls all memory of the domain; so do not.
     #[doc(alias = "kernfs_remove")]
     #[track_caller]
     pub fn remove(&self) -> Result<()> {
-        remove::remove(&self.0).map(drop)
+        remove::remove(&self.0, Location::caller()).map(drop)
     }
 
     /// As a directory, if it is one.

@@ -6,30 +6,38 @@
 //! signal handler. The worker clears the flag before it delivers; a change during a delivery queues again.
 //! Tickets hold the id alone, so a queued file may be freed.
 
+use core::cell::Cell;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use urcu::Event;
-use urcu::llist::{Linked, Llist, Pushed};
 
 use crate::error::{Error, Result};
+use crate::pending::Pending;
+use crate::pollers::{News, Pollers};
 use crate::sys;
 use crate::watch::Watch;
 
-/// A file's place in the queue; the value is its id.
-pub(crate) type Ticket = Arc<Linked<u64>>;
+pub(crate) use crate::pending::Ticket;
+
+/// Listeners, with the numbers of their registrations.
+type Watches = Vec<(u64, Arc<dyn Watch>)>;
 
 /// The queue of one tree.
 pub(crate) struct Queue {
-    list: Llist<u64>,
-    /// How many listeners there are. Nothing is queued while it is 0.
-    watched: AtomicUsize,
-    /// Wakes the worker.
-    wake: Event,
+    /// Its listeners are the users of the registry.
+    pending: Pending,
+    /// Who waits for single files.
+    pub(crate) pollers: Pollers,
+    /// Files that were drained, whose pollers have to hear of it.
+    gone: Mutex<Vec<u64>>,
+    /// Held by the worker: one that is started again begins when the last one has ended.
+    working: Mutex<()>,
     /// Counts the worker's finished passes over the list.
     passes: Event,
     delivered: AtomicU64,
@@ -38,8 +46,10 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct Registry {
-    watches: Arc<Vec<(u64, Arc<dyn Watch>)>>,
+    watches: Arc<Watches>,
     next: u64,
+    /// Who needs the worker: listeners, and open files with pollers.
+    users: usize,
     worker: Option<Worker>,
 }
 
@@ -51,9 +61,10 @@ struct Worker {
 impl Queue {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            list: Llist::new(),
-            watched: AtomicUsize::new(0),
-            wake: Event::new(),
+            pending: Pending::new(),
+            pollers: Pollers::default(),
+            gone: Mutex::default(),
+            working: Mutex::default(),
             passes: Event::new(),
             delivered: AtomicU64::new(0),
             registry: Mutex::default(),
@@ -71,43 +82,93 @@ impl Queue {
 
     /// Queues a file, whose event counter was counted up before. Async-signal-safe.
     pub(crate) fn push(&self, ticket: &Ticket) {
-        // Pairs with the fence in `watch`. If we miss a new listener here, its fence comes after ours, and
-        // what it reads of the file after it was registered is as new as the notification.
-        fence(Ordering::SeqCst);
-        if self.watched.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        // Behind or AlreadyQueued: whoever queued first has woken the worker, or is about to, and the
-        // worker has not taken the list yet.
-        if self.list.push(ticket) == Pushed::First {
-            self.wake.signal();
+        self.pending.push(ticket);
+    }
+
+    /// Has the pollers of a drained file told. For any context that may take a lock; the callbacks are the
+    /// worker's.
+    pub(crate) fn push_gone(&self, file: u64) {
+        // Who registers a poller after this finds the node drained: he adds it, then looks.
+        if self.pending.is_heard() && self.pollers.has(file) {
+            self.gone().push(file);
+            self.pending.wake();
         }
     }
 
-    /// The listeners, for calls outside of all locks.
-    pub(crate) fn watches(&self) -> Arc<Vec<(u64, Arc<dyn Watch>)>> {
-        if self.watched.load(Ordering::Relaxed) == 0 {
-            return Arc::default();
+    fn gone(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The listeners, for calls outside of all locks; `None` if there are none.
+    fn watches(&self) -> Option<Arc<Watches>> {
+        if !self.pending.has_listeners() {
+            return None;
         }
-        Arc::clone(&self.registry().watches)
+        Some(Arc::clone(&self.registry().watches)).filter(|watches| !watches.is_empty())
+    }
+
+    /// Whether anybody would hear what is told now.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.pending.has_listeners() && !self.registry().watches.is_empty()
+    }
+
+    /// Tells the listeners. No lock is held. One that panics is told, and keeps neither the others from it nor the
+    /// caller from going on.
+    pub(crate) fn tell(&self, news: impl Fn(&dyn Watch)) {
+        let guarded = |f: &mut dyn FnMut()| {
+            if catch_unwind(AssertUnwindSafe(f)).is_err() {
+                let _ = std::io::stderr().write_all(b"kernfs: a listener panicked\n");
+            }
+        };
+        let Some(watches) = self.watches() else {
+            return;
+        };
+        for (_, watch) in watches.iter() {
+            guarded(&mut || news(&**watch));
+        }
+        let mut watches = Some(watches);
+        // The last ones of listeners may go here: their drops are the user's code too.
+        guarded(&mut || drop(watches.take()));
     }
 
     /// Adds a listener; the first one starts the worker.
     pub(crate) fn watch(self: &Arc<Self>, watch: Arc<dyn Watch>) -> Result<Watching> {
         let mut registry = self.registry();
-        if registry.worker.is_none() {
-            registry.worker = Some(self.start()?);
-        }
+        self.join(&mut registry)?;
         let id = registry.next;
         registry.next += 1;
         Arc::make_mut(&mut registry.watches).push((id, watch));
-        self.watched.fetch_add(1, Ordering::Relaxed);
         drop(registry);
-        fence(Ordering::SeqCst); // pairs with the fence in `push`
         Ok(Watching {
             queue: Arc::clone(self),
             id,
         })
+    }
+
+    /// Has the worker run as long as the result lives.
+    pub(crate) fn user(self: &Arc<Self>) -> Result<User> {
+        self.join(&mut self.registry())?;
+        Ok(User(Arc::clone(self)))
+    }
+
+    /// One user more, who has to call `leave`.
+    fn join(self: &Arc<Self>, registry: &mut Registry) -> Result<()> {
+        if registry.worker.is_none() {
+            registry.worker = Some(self.start()?);
+        }
+        registry.users += 1;
+        self.pending.listen();
+        Ok(())
+    }
+
+    /// One user less; the last one takes the worker along.
+    fn leave(&self, registry: &mut Registry) -> Option<Worker> {
+        registry.users -= 1;
+        self.pending.forsake();
+        let worker = registry.worker.take_if(|_| registry.users == 0)?;
+        worker.stop.store(true, Ordering::Release);
+        self.pending.wake();
+        Some(worker)
     }
 
     fn start(self: &Arc<Self>) -> Result<Worker> {
@@ -120,25 +181,27 @@ impl Queue {
     }
 
     fn work(&self, stop: &AtomicBool) {
-        // Acquire pairs with the Release in `Watching::drop`.
+        WORKS_FOR.set(self);
+        let _working = self.working.lock();
+        // Acquire pairs with the Release in `leave`.
         while !stop.load(Ordering::Acquire) {
-            let seen = self.wake.value();
-            for ticket in self.list.take_all() {
-                self.deliver(**ticket);
-            }
-            self.passes.signal();
-            if !stop.load(Ordering::Acquire) {
-                self.wake.wait_while(seen, None);
-            }
+            self.pending.pass(
+                |file| self.deliver(file),
+                || {
+                    let gone = core::mem::take(&mut *self.gone());
+                    for file in gone {
+                        self.pollers.tell(file, News::Gone);
+                    }
+                    self.passes.signal();
+                    stop.load(Ordering::Acquire)
+                },
+            );
         }
     }
 
     fn deliver(&self, file: u64) {
-        for (_, watch) in self.watches().iter() {
-            if catch_unwind(AssertUnwindSafe(|| watch.notified(file))).is_err() {
-                let _ = writeln!(std::io::stderr(), "kernfs: a listener panicked");
-            }
-        }
+        self.pollers.tell(file, News::Changed);
+        self.tell(|watch| watch.notified(file));
         self.delivered.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -146,7 +209,7 @@ impl Queue {
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue")
-            .field("watched", &self.watched)
+            .field("pending", &self.pending)
             .field("delivered", &self.delivered)
             .finish()
     }
@@ -162,19 +225,37 @@ pub struct Watching {
     id: u64,
 }
 
+thread_local! {
+    /// The queue whose worker this thread is.
+    static WORKS_FOR: Cell<*const Queue> = const { Cell::new(ptr::null()) };
+}
+
+/// Keeps the worker running.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct User(Arc<Queue>);
+
+impl Drop for User {
+    fn drop(&mut self) {
+        // Nobody waits for the worker's end: what it calls may wait for the dropping thread.
+        drop(self.0.leave(&mut self.0.registry()));
+    }
+}
+
 impl Watching {
     /// Waits until all that was notified before this call has been told to the listeners. Must not be
     /// called from one.
     pub fn flush(&self) {
-        let start = self.queue.passes.value();
+        let queue = &self.queue;
+        let start = queue.passes.value();
         // The pass that runs now may have taken the list before; the one after it has not.
         loop {
-            let done = self.queue.passes.value();
+            let done = queue.passes.value();
             if done.wrapping_sub(start) >= 2 {
                 return;
             }
-            self.queue.wake.signal();
-            self.queue.passes.wait_while(done, None);
+            queue.pending.wake();
+            queue.passes.wait_while(done, None);
         }
     }
 }
@@ -182,22 +263,19 @@ impl Watching {
 impl Drop for Watching {
     fn drop(&mut self) {
         let mut registry = self.queue.registry();
-        let before = registry.watches.len();
-        Arc::make_mut(&mut registry.watches).retain(|(id, _)| *id != self.id);
-        debug_assert_eq!(before, registry.watches.len() + 1);
-        self.queue.watched.fetch_sub(1, Ordering::Relaxed);
-        if !registry.watches.is_empty() {
-            return;
-        }
-        let worker = registry.worker.take();
+        let others = registry.watches.iter().filter(|(id, _)| *id != self.id);
+        let others: Vec<_> = others.cloned().collect();
+        debug_assert_eq!(registry.watches.len(), others.len() + 1);
+        let old = core::mem::replace(&mut registry.watches, Arc::new(others));
+        let worker = self.queue.leave(&mut registry);
         drop(registry);
-        if let Some(Worker { stop, thread }) = worker {
-            stop.store(true, Ordering::Release);
-            self.queue.wake.signal();
-            // A listener that drops the registration runs on the worker: it ends by itself.
-            if thread.thread().id() != thread::current().id() {
-                let _ = thread.join();
-            }
+        drop(old); // after the lock: its drop is the user's code
+        // A listener that drops the registration runs on a worker: that one ends by itself, and another one that was
+        // started since then waits for its end.
+        if let Some(Worker { thread, .. }) = worker
+            && !ptr::eq(WORKS_FOR.get(), &*self.queue)
+        {
+            let _ = thread.join();
         }
     }
 }

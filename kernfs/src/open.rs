@@ -5,16 +5,22 @@
 //! operations do stands in [`crate::file_ops`].
 
 use core::panic::Location;
-use core::sync::atomic::Ordering;
-use std::sync::Arc;
+use core::sync::atomic::{Ordering, fence};
+use std::sync::{Arc, OnceLock};
+
+use urcu::{Event, Memb, Retired, Writer};
 
 use crate::active::Active;
+use crate::cred::{Caller, Cred};
 use crate::error::{Errno, Error, Result};
 use crate::flags::{Has, OpenFlags, RootFlags};
 use crate::held::{self, Held};
 use crate::inner::{FileBody, Inner};
-use crate::opened::{OpenNode, Opened};
+use crate::notify::User;
+use crate::open_node::{Begun, OpenNode};
+use crate::opened::Opened;
 use crate::ops::{AnyOps, guarded};
+use crate::order;
 use crate::path;
 
 /// Longest read or write that is handed to a callback in one piece, unless `atomic_write_len` says more.
@@ -31,13 +37,12 @@ pub(crate) const PAGE: usize = 4096;
 #[derive(Debug)]
 #[doc(alias = "kernfs_open_file")]
 pub struct OpenFile {
-    pub(crate) node: Arc<Inner>,
-    pub(crate) on: Arc<OpenNode>,
-    pub(crate) of: Arc<Opened>,
+    pub(crate) handle: Handle,
     pub(crate) atomic_write_len: usize,
     /// For `Read`, `Write` and `Seek`.
     pub(crate) position: u64,
-    place: &'static Location<'static>,
+    /// Set by the first task that waits.
+    pub(crate) worker: OnceLock<User>,
 }
 
 fn gone(what: &str, node: &Arc<Inner>) -> Error {
@@ -46,9 +51,10 @@ fn gone(what: &str, node: &Arc<Inner>) -> Error {
 
 /// The extra check of sysfs: also root may not open what cannot be read or written at all.
 fn check_permission(node: &Arc<Inner>, file: &FileBody, flags: OpenFlags) -> Result<()> {
-    let reads = Has::SHOW | Has::READ;
-    let writable = node.mode & 0o222 != 0 && file.has.contains(Has::WRITE);
-    let readable = node.mode & 0o444 != 0 && file.has.intersects(reads);
+    let reads = Has::SHOW | Has::SEQ | Has::READ | Has::MMAP;
+    let mode = node.mode();
+    let writable = mode & 0o222 != 0 && file.has.intersects(Has::WRITE | Has::MMAP);
+    let readable = mode & 0o444 != 0 && file.has.intersects(reads);
     if flags.contains(OpenFlags::WRITE) && !writable {
         return Err(path::error(Errno::EACCES, "open for writing", node));
     }
@@ -58,9 +64,65 @@ fn check_permission(node: &Arc<Inner>, file: &FileBody, flags: OpenFlags) -> Res
     Ok(())
 }
 
+/// The permission bits, for somebody else than this process.
+fn check_mode(node: &Arc<Inner>, flags: OpenFlags, cred: &Cred) -> Result<()> {
+    let stat = node.stat();
+    let read = if flags.contains(OpenFlags::READ) {
+        4
+    } else {
+        0
+    };
+    let write = if flags.contains(OpenFlags::WRITE) {
+        2
+    } else {
+        0
+    };
+    if cred.allows(stat.mode, stat.uid, stat.gid, read | write) {
+        return Ok(());
+    }
+    let what = format!("open as user {}, group {}", cred.uid, cred.gid);
+    Err(path::error(Errno::EACCES, &what, node))
+}
+
+/// The buffer that an open file with [`Has::PREALLOC`] has for its reads and writes.
+fn preallocate(node: &Arc<Inner>, has: Has, atomic_write_len: usize) -> Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    if has.contains(Has::PREALLOC) {
+        if has.intersects(Has::SHOW | Has::SEQ) {
+            return Err(path::error(
+                Errno::EINVAL,
+                "open with SHOW and PREALLOC",
+                node,
+            ));
+        }
+        let len = match atomic_write_len {
+            0 => PAGE,
+            len => len,
+        };
+        buffer.try_reserve_exact(len).map_err(|_| {
+            let what = format!("open with a buffer of {len} bytes");
+            path::error(Errno::ENOMEM, &what, node)
+        })?;
+        buffer.resize(len, 0);
+    }
+    Ok(buffer)
+}
+
+/// Who opens, and whether the permission bits say so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Opener {
+    /// This process, which may do all.
+    Process,
+    /// Somebody, if the permission bits allow it.
+    Checked(Cred),
+    /// Somebody whom the kernel has checked for a mount.
+    #[cfg_attr(not(feature = "fuse"), expect(dead_code, reason = "the mount's"))]
+    Admitted(Cred),
+}
+
 /// `kernfs_fop_open`.
 #[track_caller]
-pub(crate) fn open(node: &Arc<Inner>, flags: OpenFlags) -> Result<OpenFile> {
+pub(crate) fn open(node: &Arc<Inner>, flags: OpenFlags, opener: Opener) -> Result<OpenFile> {
     let place = Location::caller();
     let Some(file) = node.file() else {
         return Err(path::error(Errno::EINVAL, "open", node));
@@ -69,100 +131,187 @@ pub(crate) fn open(node: &Arc<Inner>, flags: OpenFlags) -> Result<OpenFile> {
     if node.tree.flags.contains(RootFlags::EXTRA_OPEN_PERM_CHECK) {
         check_permission(node, file, flags)?;
     }
+    let opener = match opener {
+        Opener::Process => None,
+        Opener::Checked(cred) => {
+            check_mode(node, flags, &cred)?;
+            Some(cred)
+        }
+        Opener::Admitted(cred) => Some(cred),
+    };
     // Removal takes the ops after the drain, so they are there while we are active.
     let ops = file.ops().ok_or_else(|| gone("open", node))?;
-    let of = Arc::new(Opened::new(Arc::<Inner>::clone(node), flags, file.has));
-    let on = attach(file, &of);
-    match call_open(node, &of, ops, place, &active) {
-        Ok(atomic_write_len) => Ok(OpenFile {
-            node: Arc::clone(node),
-            on,
-            of,
-            atomic_write_len,
-            position: 0,
+    let atomic_write_len = {
+        let _scope = held::enter(Held {
+            node: node.address(),
+            file: 0, // not there yet
+            op: "atomic_write_len",
             place,
-        }),
-        Err(error) => {
-            detach(file, &on, &of);
-            Err(error)
-        }
+            given_up: false,
+        });
+        guarded("atomic_write_len", &**node, || ops.any_atomic_write_len())?
+    };
+    let prealloc = preallocate(node, file.has, atomic_write_len)?;
+    let host = Arc::<Inner>::clone(node);
+    let of = Arc::new(Opened::new(host, flags, opener, file.has, prealloc));
+    let drains = begin(file);
+    let opened = call_open(node, &of, ops, place, &active);
+    if end(file, &of, drains, opened)? == Begun::Drained {
+        of.run_release(node.address(), place);
+        return Err(gone("open", node));
     }
+    let handle = Handle {
+        node: Arc::clone(node),
+        of,
+        place,
+    };
+    Ok(OpenFile {
+        handle,
+        atomic_write_len,
+        position: 0,
+        worker: OnceLock::new(),
+    })
 }
 
-/// Runs the owner's `open`; the file is live if that succeeds.
+/// Runs the owner's `open`.
 fn call_open(
     node: &Arc<Inner>,
     of: &Arc<Opened>,
     ops: Arc<dyn AnyOps>,
     place: &'static Location<'static>,
     _active: &Active<'_>,
-) -> Result<usize> {
+) -> Result<()> {
     let _scope = held::enter(Held {
         node: node.address(),
         file: of.address(),
         op: "open",
         place,
+        given_up: false,
     });
-    let (len, open) = guarded("open", &**node, || {
-        let len = ops.any_atomic_write_len();
-        (len, ops.any_open(&mut of.cx(None)))
-    })?;
+    let caller = of.opener.map_or_else(Caller::default, Caller::from);
+    let open = guarded("open", &**node, || ops.any_open(&mut of.cx(caller, None)))??;
     // Nobody else sets it: a new file has no second opener.
-    let _ = of.file.set(open?);
-    of.set_live();
-    Ok(len)
+    let _ = of.file.set(open);
+    Ok(())
 }
 
-/// `kernfs_get_open_node`: puts the file on the list of the node's open node, which is made if there is
-/// none.
-fn attach(file: &FileBody, of: &Arc<Opened>) -> Arc<OpenNode> {
+/// `kernfs_get_open_node`: makes the node's open node if there is none. It stays while the file is being opened.
+/// Tells how often the node was drained.
+fn begin(file: &FileBody) -> u32 {
     let mut writer = file.slot.lock();
-    let on = match file.open.get(&writer) {
-        Some(on) => Arc::clone(on),
-        None => {
-            let on = Arc::new(OpenNode::new());
-            file.open.assign(&mut writer, Arc::clone(&on));
-            on
+    if let Some(on) = file.open.get(&writer) {
+        return on.begin_open();
+    }
+    let on = OpenNode::new();
+    let drains = on.begin_open();
+    file.open.assign(&mut writer, on);
+    drains
+}
+
+/// The end of what `begin` began, with the result of the owner's `open`.
+fn end(file: &FileBody, of: &Arc<Opened>, drains: u32, opened: Result<()>) -> Result<Begun> {
+    let mut writer = file.slot.lock();
+    // INVARIANT: it stays as long as it counts us.
+    let on = file.open.get(&writer).expect("a file is being opened");
+    let begun = match opened {
+        Ok(()) => Ok(on.end_open(of, drains)),
+        Err(error) => {
+            on.fail_open();
+            Err(error)
         }
     };
-    on.add(Arc::clone(of));
-    on
+    let retired = unpublish(file, &mut writer);
+    drop(writer);
+    drop(retired);
+    begun
 }
 
-/// `kernfs_unlink_open_file`: the last file takes the open node along, which RCU frees.
-fn detach(file: &FileBody, on: &OpenNode, of: &Arc<Opened>) {
-    let mut writer = file.slot.lock();
-    if on.remove(of)
-        && let Some(retired) = file.open.take(&mut writer)
-    {
-        retired.free();
-    }
+/// `kernfs_unlink_open_file`: the last file takes the open node along, which RCU frees when the caller drops it.
+#[must_use]
+fn unpublish(file: &FileBody, writer: &mut Writer) -> Option<Retired<OpenNode>> {
+    let on = file.open.get(writer).filter(|on| on.is_unused())?;
+    on.empty();
+    file.open.take(writer)
 }
 
-/// `kernfs_drain_open_files`: every open file is released when this returns. The node is deactivated and
-/// its operations are over, so no file comes to the list any more.
+/// `kernfs_drain_open_files`: when this returns every mapping is dead and every open file released. The node
+/// is deactivated and its operations are over, so no file comes to the list any more.
 pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
     let Some(file) = node.file() else { return };
-    if !file.has.contains(Has::RELEASE) || file.open.is_null() {
+    if file.open.is_null() {
+        // Pairs with the release of who has taken it out, the last close: what its `release` did comes before our
+        // return. If it is not null yet, we wait for that close below.
+        fence(Ordering::Acquire);
         return;
     }
     // Al Viro: nobody has to be lock-free because RCU lets others be so. With the mutex the pointer and
-    // the list stand still; the callbacks run after it is dropped, and the counts keep the files.
+    // the list stand still. It is dropped for what takes long: `release`, and copying what was mapped. Meanwhile
+    // the last file may take the open node along. No other one comes: nobody can begin to open a node that is being
+    // drained.
+    let mapped = {
+        let writer = file.slot.lock();
+        let guard = Memb::read_lock();
+        let Some(on) = file.open.dereference(&guard) else {
+            return;
+        };
+        on.begin_drain();
+        let files = match file.has.contains(Has::MMAP) {
+            true => on.all(),
+            false => Vec::new(),
+        };
+        drop(writer);
+        // Who waits for a change looks whether the node was drained.
+        on.bell.ring(&guard);
+        files
+    };
+    node.tree.queue.push_gone(node.id);
+    for memory in mapped.iter().filter_map(|of| of.memory.get()) {
+        memory.revoke();
+    }
+    if !file.has.contains(Has::RELEASE) {
+        return;
+    }
+    loop {
+        let claimed = {
+            let writer = file.slot.lock();
+            file.open.get(&writer).and_then(OpenNode::claim_next)
+        };
+        match claimed {
+            Some(of) => {
+                of.run_release(node.address(), place);
+                give_up(node, of);
+            }
+            None => break,
+        }
+    }
+    // What a close or another drain has claimed.
     let files = {
         let writer = file.slot.lock();
-        file.open.get(&writer).map(|on| on.snapshot())
+        file.open.get(&writer).map(OpenNode::all)
     };
-    for of in files.iter().flatten() {
-        of.release(node.address(), place);
+    for of in files.into_iter().flatten() {
+        of.wait_released(node.address(), place);
+        give_up(node, of);
     }
 }
 
-impl OpenFile {
-    /// What the file was opened for.
-    pub fn flags(&self) -> OpenFlags {
-        self.of.flags
-    }
+/// The drain is done with a file. If it has closed meanwhile, what belongs to it is dropped here: the user's code.
+fn give_up(node: &Arc<Inner>, of: Arc<Opened>) {
+    let _ = guarded("drop of an open file", &**node, || drop(of));
+}
 
+/// What keeps an open file open: [`OpenFile`], and its mappings.
+///
+/// # Invariants
+/// 1. Its file is on the list of the node's open node, which is the same for as long as the handle lives.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) node: Arc<Inner>,
+    pub(crate) of: Arc<Opened>,
+    place: &'static Location<'static>,
+}
+
+impl Handle {
     /// An active reference, unless the node is gone or this file was released.
     pub(crate) fn active(&self, what: &str) -> Result<Active<'_>> {
         // The reference first: it holds the drain, and so the release, back.
@@ -172,20 +321,104 @@ impl OpenFile {
             .ok_or_else(|| gone(what, &self.node))
     }
 
+    /// Looks at the node's open node, in a read section.
+    fn look<R>(&self, look: impl FnOnce(&OpenNode) -> R) -> R {
+        let guard = Memb::read_lock();
+        let file = self.node.file();
+        let on = file.and_then(|file| file.open.dereference(&guard));
+        look(on.expect("INVARIANT: 1"))
+    }
+
+    /// How often the node was drained. Read it before you look whether the node is active: a drain after
+    /// that changes it.
+    pub(crate) fn drains(&self) -> u32 {
+        self.look(OpenNode::drains)
+    }
+
+    /// Where to sleep until the file is notified or the node is drained: read its value, look, then sleep while that
+    /// value stands. It outlives the open node.
+    pub(crate) fn bed(&self) -> Option<Arc<Event>> {
+        let file = self.node.file()?;
+        let writer = file.slot.lock();
+        file.open.get(&writer).map(|on| on.bell.bed())
+    }
+
     /// Notes the event that the coming read will have seen. Before the data are produced: a change that
     /// comes meanwhile makes poll ready again.
     pub(crate) fn sample_event(&self) {
         // Relaxed: read back by this open file's poll; the value orders itself by the event's SeqCst.
-        self.of.seen.store(self.on.event.value(), Ordering::Relaxed);
+        let event = self.look(|on| on.bell.event());
+        self.of.seen.store(event, Ordering::Relaxed);
+    }
+
+    /// Whether the file was notified since the last read.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.look(|on| on.bell.event()) != self.of.seen.load(Ordering::Relaxed)
+    }
+
+    /// The same, unless the node is gone, or was drained since it had been `drains` times.
+    pub(crate) fn changed_since(&self, drains: u32, what: &str) -> Result<bool> {
+        let _active = self.active(what)?;
+        // Hidden and shown again meanwhile: that ends a wait too.
+        if self.drains() != drains {
+            return Err(self.gone(what));
+        }
+        let changed = self.has_changed();
+        // Removal deactivates the node, then counts the event up, then waits for our reference: that event is none.
+        match changed && !self.node.active.is_active() {
+            true => Err(self.gone(what)),
+            false => Ok(changed),
+        }
+    }
+
+    /// ENODEV about the node.
+    pub(crate) fn gone(&self, what: &str) -> Error {
+        gone(what, &self.node)
     }
 }
 
-impl Drop for OpenFile {
-    /// Close: `release` runs here, unless the drain has run it; if the drain is running it, waits.
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        // Relaxed: who clones has one.
+        self.of.handles.fetch_add(1, Ordering::Relaxed);
+        Self {
+            node: Arc::clone(&self.node),
+            of: Arc::clone(&self.of),
+            place: self.place,
+        }
+    }
+}
+
+impl Drop for Handle {
+    /// The last one is the close: `release` runs here, unless the drain has run it; if the drain is running
+    /// it, waits.
     fn drop(&mut self) {
+        // AcqRel: what was done through the other handles is over before the release.
+        if self.of.handles.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        if let Some(memory) = self.of.memory.get()
+            && self.of.shares.load(Ordering::Relaxed)
+        {
+            memory.remove_sharer();
+        }
         self.of.release(self.node.address(), self.place);
         if let Some(file) = self.node.file() {
-            detach(file, &self.on, &self.of);
+            let mut writer = file.slot.lock();
+            if let Some(on) = file.open.get(&writer) {
+                on.remove(&self.of);
+            }
+            let retired = unpublish(file, &mut writer);
+            drop(writer);
+            drop(retired);
+            order::forget(self.of.serial);
         }
+    }
+}
+
+impl OpenFile {
+    /// What the file was opened for.
+    pub fn flags(&self) -> OpenFlags {
+        self.handle.of.flags
     }
 }

@@ -1,118 +1,118 @@
-//! Open nodes and open files, as far as they need not know the node: the list, and the life of one file.
+//! Open files, as far as they need not know the node.
 //!
-//! The kernel's `kernfs_open_node` and `kernfs_open_file`. One open node stands for all open files of a
-//! file; it exists only while there is one, and is published, found and freed by RCU (the seed of this
-//! crate: Al Viro's review of April 2022). Unlike in the kernel, `release` runs without the hashed mutex;
-//! a state with a claim takes its place.
+//! The kernel's `kernfs_open_file`. Unlike in the kernel, `release` runs without the hashed mutex; a state with a
+//! claim takes its place ([`crate::life`]).
 
 use core::fmt;
+use core::ops::{Deref, DerefMut};
 use core::panic::Location;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use urcu::Event;
-use urcu::futex::Word;
-
-use crate::cx::{Cancel, Cx, Host};
+use crate::active::Active;
+use crate::cred::{Caller, Cred};
+use crate::cx::{Cx, Host};
 use crate::flags::{Has, OpenFlags};
 use crate::held::{self, Held};
+use crate::life::{Claim, Life};
+use crate::memory::Memory;
 use crate::ops::{AnyOpen, guarded};
-use crate::seq::Reader;
+use crate::order;
+use crate::reader::Reader;
+use crate::slow;
 
-/// What all open files of one node share.
-pub(crate) struct OpenNode {
-    /// Counted up by `notify`, starts at 1; who waits for a change sleeps here.
-    pub(crate) event: Event,
-    /// Changed only under the node's hashed mutex, so never contended. A mutex all the same, because the
-    /// hashed one protects a `Writer` and not this.
-    files: Mutex<Vec<Arc<Opened>>>,
+/// What the operations of an open file work with, one at a time.
+#[derive(Debug)]
+pub(crate) struct Io {
+    pub(crate) reader: Reader,
+    /// With [`Has::PREALLOC`]: `atomic_write_len` bytes, or a page. Else empty.
+    pub(crate) prealloc: Vec<u8>,
 }
 
-impl OpenNode {
-    pub(crate) fn new() -> Self {
-        Self {
-            event: Event::starting_at(1),
-            files: Mutex::default(),
-        }
-    }
+/// The lock of [`Opened::lock`] is held.
+#[derive(Debug)]
+pub(crate) struct IoGuard<'a> {
+    io: MutexGuard<'a, Io>,
+    _order: order::InFile,
+}
 
-    fn files(&self) -> MutexGuard<'_, Vec<Arc<Opened>>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds a file. Hashed mutex held.
-    pub(crate) fn add(&self, file: Arc<Opened>) {
-        let mut files = self.files();
-        file.index.store(files.len(), Ordering::Relaxed);
-        files.push(file);
-    }
-
-    /// Takes a file off; tells whether it was the last. Hashed mutex held.
-    pub(crate) fn remove(&self, file: &Arc<Opened>) -> bool {
-        let mut files = self.files();
-        let index = file.index.load(Ordering::Relaxed);
-        debug_assert!(Arc::ptr_eq(&files[index], file));
-        files.swap_remove(index);
-        if let Some(moved) = files.get(index) {
-            moved.index.store(index, Ordering::Relaxed);
-        }
-        files.is_empty()
-    }
-
-    /// All files. Hashed mutex held.
-    pub(crate) fn snapshot(&self) -> Vec<Arc<Opened>> {
-        self.files().clone()
+impl Deref for IoGuard<'_> {
+    type Target = Io;
+    fn deref(&self) -> &Io {
+        &self.io
     }
 }
 
-impl fmt::Debug for OpenNode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenNode")
-            .field("event", &self.event.value())
-            .field("files", &self.files().len())
-            .finish()
+impl DerefMut for IoGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Io {
+        &mut self.io
     }
-}
-
-/// The state of an open file. It goes from top to bottom and never back.
-mod state {
-    /// `open` runs; the opener holds an active reference, so no drain is here yet.
-    pub(super) const OPENING: u32 = 0;
-    /// Usable.
-    pub(super) const LIVE: u32 = 1;
-    /// Claimed by a close or a drain, whose thread runs `release`.
-    pub(super) const RELEASING: u32 = 2;
-    /// Dead for ever.
-    pub(super) const RELEASED: u32 = 3;
 }
 
 /// One open file.
 pub(crate) struct Opened {
     pub(crate) host: Arc<dyn Host>,
     pub(crate) flags: OpenFlags,
+    /// `None`: this process.
+    pub(crate) opener: Option<Cred>,
     pub(crate) has: Has,
     /// What `open` returned; set before the state becomes LIVE.
     pub(crate) file: OnceLock<Box<dyn AnyOpen>>,
-    /// Serialises `show`, `read` and `write`. The kernel's `of->mutex` and the lock of its seq buffer.
-    pub(crate) io: Mutex<Reader>,
+    /// Serialises the callbacks that move data. The kernel's `of->mutex`, the lock of its seq buffer, and its
+    /// `prealloc_mutex`.
+    io: Mutex<Io>,
+    /// Debug builds: a number of its own.
+    pub(crate) serial: u64,
     /// The event that the last read has seen.
     pub(crate) seen: AtomicU32,
-    state: Word,
+    pub(crate) life: Life,
     /// Where it stands in the open node's list.
-    index: AtomicUsize,
+    pub(crate) index: AtomicUsize,
+    /// The open file and its mappings; the last one to go closes it.
+    pub(crate) handles: AtomicUsize,
+    /// What it has mapped; the same for all its mappings.
+    pub(crate) memory: OnceLock<Memory>,
+    /// A descriptor of that was given to somebody.
+    pub(crate) shares: AtomicBool,
 }
 
 impl Opened {
-    pub(crate) fn new(host: Arc<dyn Host>, flags: OpenFlags, has: Has) -> Self {
+    pub(crate) fn new(
+        host: Arc<dyn Host>,
+        flags: OpenFlags,
+        opener: Option<Cred>,
+        has: Has,
+        prealloc: Vec<u8>,
+    ) -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        let serial = match cfg!(debug_assertions) {
+            true => SERIAL.fetch_add(1, Ordering::Relaxed),
+            false => 0,
+        };
+        let reader = Reader::new();
         Self {
+            serial,
             host,
             flags,
+            opener,
             has,
             file: OnceLock::new(),
-            io: Mutex::new(Reader::new()),
+            io: Mutex::new(Io { reader, prealloc }),
             seen: AtomicU32::new(0),
-            state: Word::new(state::OPENING),
+            life: Life::new(),
             index: AtomicUsize::new(0),
+            handles: AtomicUsize::new(1),
+            memory: OnceLock::new(),
+            shares: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the lock of the callbacks that move data.
+    pub(crate) fn lock(&self, this: order::Use) -> IoGuard<'_> {
+        let order = order::file(this, || self.host.path());
+        IoGuard {
+            io: self.io.lock().unwrap_or_else(PoisonError::into_inner),
+            _order: order,
         }
     }
 
@@ -120,43 +120,34 @@ impl Opened {
         Arc::as_ptr(self).addr()
     }
 
-    /// The end of a successful `open`.
-    pub(crate) fn set_live(&self) {
-        // Release pairs with the claim: who releases sees what `open` returned.
-        self.state.store(state::LIVE, Ordering::Release);
-    }
-
     /// Whether the file was released, or is being.
     pub(crate) fn is_dead(&self) -> bool {
-        self.state.load(Ordering::Acquire) >= state::RELEASING
+        self.life.is_over()
     }
 
-    pub(crate) fn cx<'a>(&'a self, cancel: Option<&'a Cancel>) -> Cx<'a> {
+    /// `active`: the reference of the operation, if the callback may give it up.
+    pub(crate) fn cx<'a>(&'a self, caller: Caller<'a>, active: Option<&'a Active<'a>>) -> Cx<'a> {
         Cx {
-            host: &*self.host,
+            host: &self.host,
             flags: self.flags,
-            cancel,
+            opener: self.opener,
+            caller,
+            active,
         }
     }
 
     /// Brings the file to its end: runs `release` if this thread is the one that claims it, else waits for
     /// the thread that did. No other callback of the file runs: it is being closed, or its node is drained.
     pub(crate) fn release(self: &Arc<Self>, node: usize, place: &'static Location<'static>) {
-        // Acquire pairs with the Release of `set_live`; of two claims one wins.
-        let claim = self.state.compare_exchange(
-            state::LIVE,
-            state::RELEASING,
-            Ordering::Acquire,
-            Ordering::Acquire,
-        );
-        match claim {
-            Ok(_) => self.run_release(node, place),
-            Err(state::RELEASING) => self.wait_released(),
-            Err(_) => {}
+        match self.life.claim() {
+            Claim::Ours => self.run_release(node, place),
+            Claim::Theirs => self.wait_released(node, place),
+            Claim::Nothing => {}
         }
     }
 
-    fn run_release(self: &Arc<Self>, node: usize, place: &'static Location<'static>) {
+    /// Runs `release`. The caller has claimed the file.
+    pub(crate) fn run_release(self: &Arc<Self>, node: usize, place: &'static Location<'static>) {
         if self.has.contains(Has::RELEASE)
             && let Some(file) = self.file.get()
         {
@@ -165,24 +156,27 @@ impl Opened {
                 file: self.address(),
                 op: "release",
                 place,
+                given_up: false,
             });
             // A panic was reported; there is nobody to give the error to.
-            let _ = guarded("release", &*self.host, || file.release(&mut self.cx(None)));
+            let _ = guarded("release", &*self.host, || {
+                file.release(&mut self.cx(Caller::default(), None));
+            });
         }
-        // Release pairs with the Acquire below: who waited sees what `release` did.
-        self.state.store(state::RELEASED, Ordering::Release);
-        self.state.wake(i32::MAX);
+        self.life.end();
     }
 
-    fn wait_released(self: &Arc<Self>) {
+    /// Waits for the thread that has claimed the file, if one has.
+    pub(crate) fn wait_released(self: &Arc<Self>, node: usize, place: &'static Location<'static>) {
         // `release` may drop the last handle of its own file: it would wait for itself.
         let address = self.address();
         if held::find(|h| h.file == address && h.op == "release").is_some() {
             return;
         }
-        while self.state.load(Ordering::Acquire) == state::RELEASING {
-            self.state.wait(state::RELEASING, None);
-        }
+        let period = slow::period(self.has.contains(Has::MAY_BLOCK));
+        self.life.wait(period, |waited| {
+            slow::report(node, self.host.path(), place, waited);
+        });
     }
 }
 

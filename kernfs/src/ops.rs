@@ -3,26 +3,26 @@
 //! The kernel's `struct kernfs_ops`. [`Ops`] is what a user writes; the rest of the crate sees it without
 //! its type ([`AnyOps`], and [`AnyOpen`] for one open file). Every call goes through [`guarded`]: a panic
 //! of a callback becomes EIO and a line on stderr.
-//!
-//! Left out until a later step: `seq_start`/`seq_next`, `mmap`, `llseek`, `prealloc`.
 
-use core::panic::AssertUnwindSafe;
-use std::io::Write as _;
-use std::panic::catch_unwind;
+use core::fmt;
+use std::io::SeekFrom;
 use std::sync::Arc;
 
-use crate::cx::{Cx, Host};
+use crate::cx::Cx;
 use crate::error::{Errno, Result};
-use crate::flags::{Has, PollFlags};
+use crate::flags::{Has, OpenFlags, PollFlags};
+pub(crate) use crate::guarded::{guarded, transferred};
+use crate::memory::Memory;
+use crate::records::Start;
 use crate::seq::Seq;
 
 /// The callbacks of a file.
 ///
 /// All but `release` run under an active reference of the node: while one runs, removal of the node
 /// waits, and once [`Node::remove`](crate::Node::remove) has returned none runs and none will. `show`,
-/// `read` and `write` of one open file never run at the same time; those of two open files do. Callbacks
-/// run on the thread that called the operation, hold no lock of this crate but the open file's own, and
-/// may block.
+/// `start`, `read`, `write` and `llseek` of one open file never run at the same time; those of two open
+/// files do. Callbacks run on the thread that called the operation, hold no lock of this crate but the open
+/// file's own, and may block.
 ///
 /// A callback that panics fails with EIO, as does one that claims to have read or written more than it
 /// was given.
@@ -70,7 +70,7 @@ pub trait Ops: Send + Sync + 'static {
     type Open: Send + Sync + 'static;
 
     /// The longest write that is handed over in one piece; more is E2BIG. 0: writes are cut to 4096 bytes.
-    /// Asked at each open.
+    /// Asked at each open. With [`Has::PREALLOC`] also the size of the buffer, which reads are cut to.
     fn atomic_write_len(&self) -> usize {
         0
     }
@@ -88,6 +88,23 @@ pub trait Ops: Send + Sync + 'static {
     #[doc(alias = "seq_show")]
     fn show(&self, cx: &mut Cx<'_>, open: &Self::Open, seq: &mut Seq) -> Result<()> {
         let _ = (cx, open, seq);
+        Err(Errno::EINVAL.into())
+    }
+
+    /// Begins to read a file of many records: at the record at `position`, or the first one behind it if there
+    /// is none; and tells the position of that record. `None`: there is none behind it either. The first call is
+    /// for 0. See [`Records`](crate::Records); [`lines`](crate::lines) makes them of an iterator.
+    ///
+    /// # Errors
+    /// The reader gets the error.
+    #[doc(alias = "seq_start")]
+    fn start<'a>(
+        &'a self,
+        cx: &mut Cx<'_>,
+        open: &'a Self::Open,
+        position: u64,
+    ) -> Result<Option<Start<'a>>> {
+        let _ = (cx, open, position);
         Err(Errno::EINVAL.into())
     }
 
@@ -116,6 +133,39 @@ pub trait Ops: Send + Sync + 'static {
         Err(Errno::EINVAL.into())
     }
 
+    /// Moves the position of an open file, which is `position` now, and returns the new one. Without it
+    /// seeking is arithmetic, and the end is the size that stat shows.
+    ///
+    /// # Errors
+    /// The caller gets the error; the position stays.
+    fn llseek(
+        &self,
+        cx: &mut Cx<'_>,
+        open: &Self::Open,
+        position: u64,
+        to: SeekFrom,
+    ) -> Result<u64> {
+        let _ = (cx, open, position, to);
+        Err(Errno::EINVAL.into())
+    }
+
+    /// Gives out memory to be mapped: `len` bytes at `offset` are wanted, for what `flags` says. All mappings
+    /// of one open file must get the same.
+    ///
+    /// # Errors
+    /// The caller gets the error.
+    fn mmap(
+        &self,
+        cx: &mut Cx<'_>,
+        open: &Self::Open,
+        offset: u64,
+        len: u64,
+        flags: OpenFlags,
+    ) -> Result<Memory> {
+        let _ = (cx, open, offset, len, flags);
+        Err(Errno::ENODEV.into())
+    }
+
     /// What poll answers; `generic` is what it would answer without this callback. May run in parallel
     /// with the others.
     fn poll(&self, cx: &mut Cx<'_>, open: &Self::Open, generic: PollFlags) -> PollFlags {
@@ -129,9 +179,27 @@ pub trait Ops: Send + Sync + 'static {
     fn release(&self, cx: &mut Cx<'_>, open: &Self::Open) {
         let _ = (cx, open);
     }
+
+    #[doc(hidden)]
+    fn into_shared(self) -> SharedOps
+    where
+        Self: Sized,
+    {
+        SharedOps(Arc::new(self))
+    }
 }
 
-/// One owner's object may serve many files.
+/// What a node keeps of its owner.
+#[doc(hidden)]
+pub struct SharedOps(pub(crate) Arc<dyn AnyOps>);
+
+impl fmt::Debug for SharedOps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SharedOps").field(&self.0.any_has()).finish()
+    }
+}
+
+/// One owner's object may serve many files, which share it.
 impl<O: Ops> Ops for Arc<O> {
     const HAS: Has = O::HAS;
     type Open = O::Open;
@@ -157,11 +225,41 @@ impl<O: Ops> Ops for Arc<O> {
     fn write(&self, cx: &mut Cx<'_>, open: &Self::Open, data: &[u8], offset: u64) -> Result<usize> {
         O::write(self, cx, open, data, offset)
     }
+    fn start<'a>(
+        &'a self,
+        cx: &mut Cx<'_>,
+        open: &'a Self::Open,
+        position: u64,
+    ) -> Result<Option<Start<'a>>> {
+        O::start(self, cx, open, position)
+    }
+    fn llseek(
+        &self,
+        cx: &mut Cx<'_>,
+        open: &Self::Open,
+        position: u64,
+        to: SeekFrom,
+    ) -> Result<u64> {
+        O::llseek(self, cx, open, position, to)
+    }
+    fn mmap(
+        &self,
+        cx: &mut Cx<'_>,
+        open: &Self::Open,
+        offset: u64,
+        len: u64,
+        flags: OpenFlags,
+    ) -> Result<Memory> {
+        O::mmap(self, cx, open, offset, len, flags)
+    }
     fn poll(&self, cx: &mut Cx<'_>, open: &Self::Open, generic: PollFlags) -> PollFlags {
         O::poll(self, cx, open, generic)
     }
     fn release(&self, cx: &mut Cx<'_>, open: &Self::Open) {
         O::release(self, cx, open);
+    }
+    fn into_shared(self) -> SharedOps {
+        SharedOps(self)
     }
 }
 
@@ -177,6 +275,9 @@ pub(crate) trait AnyOpen: Send + Sync {
     fn show(&self, cx: &mut Cx<'_>, seq: &mut Seq) -> Result<()>;
     fn read(&self, cx: &mut Cx<'_>, buffer: &mut [u8], offset: u64) -> Result<usize>;
     fn write(&self, cx: &mut Cx<'_>, data: &[u8], offset: u64) -> Result<usize>;
+    fn start<'a>(&'a self, cx: &mut Cx<'_>, position: u64) -> Result<Option<Start<'a>>>;
+    fn llseek(&self, cx: &mut Cx<'_>, position: u64, to: SeekFrom) -> Result<u64>;
+    fn mmap(&self, cx: &mut Cx<'_>, offset: u64, len: u64, flags: OpenFlags) -> Result<Memory>;
     fn poll(&self, cx: &mut Cx<'_>, generic: PollFlags) -> PollFlags;
     fn release(&self, cx: &mut Cx<'_>);
 }
@@ -209,42 +310,19 @@ impl<O: Ops> AnyOpen for Opened<O> {
     fn write(&self, cx: &mut Cx<'_>, data: &[u8], offset: u64) -> Result<usize> {
         self.ops.write(cx, &self.open, data, offset)
     }
+    fn start<'a>(&'a self, cx: &mut Cx<'_>, position: u64) -> Result<Option<Start<'a>>> {
+        self.ops.start(cx, &self.open, position)
+    }
+    fn llseek(&self, cx: &mut Cx<'_>, position: u64, to: SeekFrom) -> Result<u64> {
+        self.ops.llseek(cx, &self.open, position, to)
+    }
+    fn mmap(&self, cx: &mut Cx<'_>, offset: u64, len: u64, flags: OpenFlags) -> Result<Memory> {
+        self.ops.mmap(cx, &self.open, offset, len, flags)
+    }
     fn poll(&self, cx: &mut Cx<'_>, generic: PollFlags) -> PollFlags {
         self.ops.poll(cx, &self.open, generic)
     }
     fn release(&self, cx: &mut Cx<'_>) {
         self.ops.release(cx, &self.open);
     }
-}
-
-/// Runs code of the user. A panic is reported and becomes EIO.
-pub(crate) fn guarded<R>(op: &str, host: &dyn Host, run: impl FnOnce() -> R) -> Result<R> {
-    // What the callback left half done is the owner's; our own state is not touched in it.
-    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
-        let said = payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("no text");
-        let line = format!("{op} of {} panicked: {said}", host.path().escape_ascii());
-        // Not eprintln: it panics when stderr is closed.
-        let _ = writeln!(std::io::stderr(), "kernfs: {line}");
-        // A payload may panic when dropped, with another payload.
-        if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            core::mem::forget(next);
-        }
-        Errno::EIO.because(line)
-    })
-}
-
-/// What a callback says it has transferred, if that is possible.
-pub(crate) fn transferred(op: &str, host: &dyn Host, n: usize, most: usize) -> Result<usize> {
-    if n <= most {
-        return Ok(n);
-    }
-    let path = host.path();
-    Err(Errno::EIO.because(format!(
-        "{op} of {} returned {n} for {most} bytes",
-        path.escape_ascii()
-    )))
 }

@@ -7,79 +7,124 @@
 use core::panic::Location;
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::thread;
 
-use urcu::{Memb, Writer};
+use urcu::{Id, Memb};
 
+use crate::cx::Host as _;
 use crate::error::{Errno, Result};
+use crate::flags::Has;
 use crate::held;
-use crate::inner::Inner;
+use crate::inner::{self, Inner, Link};
 use crate::open;
 use crate::ops::guarded;
 use crate::path;
+use crate::slow;
+use crate::state::{REMOVING, UNLINKED};
+use crate::tree::Locked;
 
 /// Removes a node and all below it. When this returns, none of their callbacks runs and none will. Several
 /// removers may overlap: all return after the drain of what they were asked to remove, and one of them (for
 /// whom the result is `true`) has unlinked the node.
-#[track_caller]
-pub(crate) fn remove(node: &Arc<Inner>) -> Result<bool> {
-    let place = Location::caller();
+pub(crate) fn remove(node: &Arc<Inner>, place: &'static Location<'static>) -> Result<bool> {
+    remove_from(node, |_| true, place)
+}
+
+/// The same, unless the node is somewhere else than where it has to be by now.
+pub(crate) fn remove_from(
+    node: &Arc<Inner>,
+    has_to_be: impl Fn(&Link) -> bool,
+    place: &'static Location<'static>,
+) -> Result<bool> {
     let tree = &node.tree;
+    if !tree.is_ours() {
+        // Threads of the parent may have held its locks, or been inside callbacks, at the fork: for ever now.
+        return Err(Errno::ENOTCONN.because("removal in a forked child"));
+    }
     let subtree = {
-        let writer = tree.write();
-        if node.unlinked.load(Ordering::Relaxed) {
+        let locked = tree.write();
+        if node.state.has(UNLINKED) || !has_to_be(node.link(&Memb::read_lock())) {
             return Ok(false);
         }
-        let subtree = collect(node, &writer);
-        refuse_own(node, &subtree, place)?;
-        // All in one pass: from here on nothing of the subtree is opened, nothing is added to it.
+        let subtree = collect(node, &locked);
+        refuse_own("remove", node, &subtree, place)?;
+        // All in one pass: from here on nothing of the subtree is opened, nothing is added to it or moved.
         for member in &subtree {
-            member.removing.store(true, Ordering::Relaxed);
+            member.state.set(REMOVING);
             member.active.deactivate();
         }
         subtree
     };
-    // Who waits in `wait_event` holds no reference, so nobody waits for him; but he has to hear of it.
-    for file in subtree.iter().filter_map(|member| member.file()) {
-        file.signal();
-    }
+    subtree.iter().for_each(|member| signal(member));
     for member in &subtree {
-        member.active.drain();
-        open::drain(member, place);
+        drain(member, place);
         if let Some(ops) = member.file().and_then(|file| file.take_ops()) {
             // What the owner's object captured dies here, or with the last open file.
             let _ = guarded("drop of the callbacks", &**member, || drop(ops));
         }
     }
     let unlinked = {
-        let mut writer = tree.write();
-        let mut mine: Vec<&Arc<Inner>> = Vec::new();
-        for member in &subtree {
-            // An overlapping remover may have been faster.
-            if !member.unlinked.swap(true, Ordering::Relaxed) {
-                if let Some(dir) = member.dir() {
-                    dir.children.clear(&mut writer);
-                }
-                mine.push(member);
-            }
-        }
+        let locked = tree.write();
+        // An overlapping remover may have been faster. Children before their parents: who finds an entry in a
+        // directory knows that the directory is in its own.
+        let mine = subtree.iter().filter(|member| !member.state.set(UNLINKED));
+        let mine: Vec<&Arc<Inner>> = mine.inspect(|member| forget(member)).collect();
         if mine.last().is_some_and(|last| Arc::ptr_eq(last, node)) {
-            unlink(node, &mut writer);
+            unlink(node, &locked);
         }
         mine
     };
     tell(node, &unlinked);
+    end_tree(node);
     Ok(unlinked.last().is_some_and(|last| Arc::ptr_eq(last, node)))
 }
 
+/// The same for destructors. Inside a callback of the node, whose end it would wait for, a thread of its own does it. In
+/// a forked child, whose the tree is not, nothing does.
+pub(crate) fn remove_in_drop(node: &Arc<Inner>, place: &'static Location<'static>) -> Result<()> {
+    match remove(node, place) {
+        Err(error) if error.errno() == Errno::EDEADLK => {
+            let node = Arc::clone(node);
+            let thread = thread::Builder::new().name("kernfs-remove".into());
+            // It cannot fail there: the thread is inside nothing.
+            thread.spawn(move || drop(remove(&node, place)))?;
+            Ok(())
+        }
+        Err(error) if error.errno() == Errno::ENOTCONN => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Who waits in `wait_event` holds no reference, so nobody waits for him; but he has to hear that the node was
+/// deactivated. First of all: a callback may wait for what he will do.
+pub(crate) fn signal(node: &Inner) {
+    if let Some(file) = node.file() {
+        file.signal();
+    }
+}
+
+/// Waits until a deactivated node is not used any more, and brings its open files to their end. A long wait is told
+/// (see [`crate::slow`]): it may be for ever, if a callback waits for a lock of whoever removes its node.
+pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
+    let may_block = node
+        .file()
+        .is_some_and(|file| file.has.contains(Has::MAY_BLOCK));
+    node.active.drain(slow::period(may_block), |waited| {
+        slow::report(node.address(), node.path(), place, waited);
+    });
+    open::drain(node, place);
+}
+
 /// The subtree, children before their parents.
-fn collect(node: &Arc<Inner>, writer: &Writer) -> Vec<Arc<Inner>> {
+pub(crate) fn collect(node: &Arc<Inner>, _: &Locked<'_>) -> Vec<Arc<Inner>> {
     let mut list = vec![Arc::clone(node)];
     let mut next = 0;
     // Breadth first, then turned round. No recursion: trees may be deeper than stacks.
     while let Some(member) = list.get(next).cloned() {
         if let Some(dir) = member.dir() {
-            let children = dir.children.get_from(0, writer);
-            list.extend(children.map(|(_, child)| Arc::clone(child)));
+            // A section for each directory: the tree may be large.
+            let guard = Memb::read_lock();
+            list.extend(dir.children.iter(&guard).map(|(_, child)| child.get()));
         }
         next += 1;
     }
@@ -88,7 +133,8 @@ fn collect(node: &Arc<Inner>, writer: &Writer) -> Vec<Arc<Inner>> {
 }
 
 /// A callback that removes its own node, or a directory above it, would wait for itself.
-fn refuse_own(
+pub(crate) fn refuse_own(
+    what: &str,
     node: &Arc<Inner>,
     subtree: &[Arc<Inner>],
     place: &'static Location<'static>,
@@ -98,13 +144,13 @@ fn refuse_own(
     }
     let mut own = subtree
         .iter()
-        .filter_map(|member| Some((member, held::find(|h| h.node == member.address())?)));
+        .filter_map(|member| Some((member, held::find(|h| h.holds(member.address()))?)));
     let Some((member, inside)) = own.next() else {
         return Ok(());
     };
     let guard = Memb::read_lock();
     Err(Errno::EDEADLK.because(format!(
-        "remove of {} at {place}: this thread is inside {} of {}, called at {}",
+        "{what} of {} at {place}: this thread is inside {} of {}, called at {}",
         path::full(node, &guard).escape_ascii(),
         inside.op,
         path::full(member, &guard).escape_ascii(),
@@ -112,35 +158,64 @@ fn refuse_own(
     )))
 }
 
+/// Takes out what a removed node still finds, and what finds it by its id.
+fn forget(node: &Inner) {
+    if let Some(dir) = node.dir() {
+        dir.children.clear();
+        dir.subdirs.store(0, Ordering::Relaxed);
+        dir.revision.fetch_add(1, Ordering::Release);
+    }
+    if let Some(id) = Id::from_raw(node.id) {
+        drop(node.tree.ids.remove(id));
+    }
+}
+
 /// Takes the top of the subtree out of its parent.
-fn unlink(node: &Inner, writer: &mut Writer) {
+fn unlink(node: &Inner, _: &Locked<'_>) {
     let guard = Memb::read_lock();
     let link = node.link(&guard);
-    if let Some(dir) = link.parent.as_ref().and_then(|parent| parent.dir()) {
-        dir.children.remove(writer, link.key);
+    let Some(parent) = link.parent.as_ref() else {
+        return;
+    };
+    if let Some(dir) = parent.dir() {
+        drop(
+            dir.children
+                .remove(inner::key(link.label.hash(), node.id), &guard),
+        );
+        dir.revision.fetch_add(1, Ordering::Release);
         if node.dir().is_some() {
             dir.subdirs.fetch_sub(1, Ordering::Relaxed);
         }
     }
+    parent.touch();
 }
 
 /// Tells the listeners.
 fn tell(top: &Inner, unlinked: &[&Arc<Inner>]) {
-    let watches = top.tree.queue.watches();
-    if watches.is_empty() {
+    let queue = &top.tree.queue;
+    if !queue.is_watched() {
         return;
     }
     for node in unlinked {
         let (parent, name) = {
             let guard = Memb::read_lock();
             let link = node.link(&guard);
-            (link.parent.as_ref().map(|p| p.id), link.name.clone())
+            (
+                link.parent.as_ref().map(|p| p.id),
+                link.label.name().to_vec(),
+            )
         };
         // The root has no parent and no name.
         if let Some(parent) = parent {
-            for (_, watch) in watches.iter() {
-                watch.removed(parent, &name, node.id);
-            }
+            queue.tell(|watch| watch.removed(parent, &name, node.id));
         }
+    }
+}
+
+/// With the root go the owner's system calls. They may hold nodes, and each node holds the tree.
+fn end_tree(top: &Inner) {
+    let is_root = top.parent(&Memb::read_lock()).is_none();
+    if is_root && let Some(ops) = top.tree.take_syscalls() {
+        let _ = guarded("drop of the callbacks", top, || drop(ops));
     }
 }

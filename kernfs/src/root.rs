@@ -2,21 +2,27 @@
 
 use core::fmt;
 use core::ops::Deref;
+use core::panic::Location;
 use core::sync::atomic::Ordering;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use crate::error::Result;
+use urcu::{Id, Memb};
+
+use crate::error::{Errno, Result};
 use crate::flags::RootFlags;
-use crate::inner::{Body, DirBody, Inner, Link};
+use crate::inner::{Body, DirBody, Inner, Link, Tree};
+use crate::name::Label;
 use crate::node::{Dir, Node};
 use crate::notify::Watching;
 use crate::remove;
-use crate::tree::Tree;
+use crate::state::ACTIVATED;
+use crate::tree::Syscalls;
 use crate::watch::Watch;
 
 /// A tree. Clones are handles of the same tree; when the last one is dropped, the tree is removed as
-/// [`destroy`](Self::destroy) does.
+/// [`destroy`](Self::destroy) does: dropped inside a callback of the tree, by a thread of its own, when the callback
+/// has ended. In a forked child nothing is removed: the tree is the parent's.
 ///
 /// Derefs to the root directory (mode 0555, id 1).
 ///
@@ -59,16 +65,26 @@ impl Root {
 
     /// An empty tree with other flags.
     pub fn with_flags(flags: RootFlags) -> Self {
-        let tree = Tree::new(flags);
-        let id = tree.new_id();
+        Self::build(flags, None)
+    }
+
+    pub(crate) fn build(flags: RootFlags, syscalls: Option<Box<dyn Syscalls<Inner>>>) -> Self {
+        let tree = Tree::new(flags, syscalls);
         let place = Link {
             parent: None,
-            name: Box::default(),
-            key: 0,
+            label: Label::ROOT,
         };
-        let body = Body::Dir(DirBody::new(&tree.write()));
-        let node = Arc::new(Inner::new(&tree, id, 0o555, place, body));
-        node.active.activate();
+        let active = !flags.contains(RootFlags::CREATE_DEACTIVATED);
+        let state = if active { ACTIVATED } else { 0 };
+        let body = Body::Dir(DirBody::default());
+        // INVARIANT: the first id is 1. A new table has room.
+        let reservation = tree.ids.reserve().expect("room for one");
+        let id = reservation.id().raw();
+        let node = Arc::new(Inner::new(&tree, id, 0o555, place, body, state));
+        if active {
+            node.active.activate();
+        }
+        reservation.publish(Arc::clone(&node));
         Self(Arc::new(Owner(Dir(Node(node)))))
     }
 
@@ -79,7 +95,6 @@ impl Root {
     }
 
     /// The flags.
-    #[doc(alias = "kernfs_root_flags")]
     pub fn flags(&self) -> RootFlags {
         self.tree().flags
     }
@@ -93,6 +108,35 @@ impl Root {
     #[track_caller]
     pub fn destroy(self) -> Result<()> {
         self.remove()
+    }
+
+    /// The node of an id, unless it is not active. An id is never used for two nodes. Wait-free.
+    ///
+    /// ```
+    /// let root = kernfs::Root::new();
+    /// let dir = root.create_dir("d", 0o755)?;
+    /// assert_eq!(root.find_by_id(dir.id()), Some(dir.clone().into()));
+    /// dir.remove()?;
+    /// assert_eq!(root.find_by_id(dir.id()), None);
+    /// # Ok::<(), kernfs::Error>(())
+    /// ```
+    #[doc(alias = "kernfs_find_and_get_node_by_id")]
+    pub fn find_by_id(&self, id: u64) -> Option<Node> {
+        let guard = Memb::read_lock();
+        let node = self.tree().ids.get(Id::from_raw(id)?, &guard)?;
+        node.active.is_active().then(|| Node(node.get()))
+    }
+
+    /// The node of a [`Node::handle`].
+    ///
+    /// # Errors
+    /// ESTALE: not active (any more), or never was. EOPNOTSUPP: not with [`RootFlags::SUPPORT_EXPORTOP`].
+    #[doc(alias = "open_by_handle_at")]
+    pub fn by_handle(&self, handle: [u8; 8]) -> Result<Node> {
+        self.exports()?;
+        let id = u64::from_ne_bytes(handle);
+        let stale = || Errno::ESTALE.because(format!("file handle of node {id}"));
+        self.find_by_id(id).ok_or_else(stale)
     }
 
     /// Registers a listener for changes of the tree, until the result is dropped.
@@ -117,6 +161,31 @@ impl Root {
     }
 }
 
+impl Node {
+    /// The flags of its root.
+    #[doc(alias = "kernfs_root_flags")]
+    pub fn root_flags(&self) -> RootFlags {
+        self.0.tree.flags
+    }
+
+    /// What finds the node again: for name_to_handle_at(2), or to be kept by who keeps no handle. 8 bytes, the id.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP: not with [`RootFlags::SUPPORT_EXPORTOP`].
+    #[doc(alias = "name_to_handle_at")]
+    pub fn handle(&self) -> Result<[u8; 8]> {
+        self.exports()?;
+        Ok(self.id().to_ne_bytes())
+    }
+
+    fn exports(&self) -> Result<()> {
+        if self.0.tree.flags.contains(RootFlags::SUPPORT_EXPORTOP) {
+            return Ok(());
+        }
+        Err(self.error(Errno::EOPNOTSUPP, "file handles"))
+    }
+}
+
 impl Deref for Root {
     type Target = Dir;
     fn deref(&self) -> &Dir {
@@ -132,8 +201,7 @@ impl fmt::Debug for Root {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // The one failure: the last handle goes inside a callback of the tree. Waiting would be for ever.
-        if let Err(error) = remove::remove(&self.0.0.0) {
+        if let Err(error) = remove::remove_in_drop(&self.0.0.0, Location::caller()) {
             let _ = writeln!(
                 std::io::stderr(),
                 "kernfs: the last Root was dropped, the tree stays: {error}"

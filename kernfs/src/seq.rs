@@ -1,8 +1,5 @@
-//! The buffer that text attributes are written into, and how reads are served from it.
-//!
-//! The kernel's `seq_file` for a file of one record: `show` writes the whole text, reads take it piece by
-//! piece. What does not fit is not an error: the buffer is doubled and `show` runs again. Left out until
-//! a later step: files of many records (`seq_start`, `seq_next`).
+//! The buffer that text is written into: the kernel's `seq_file`, the owner's half. How reads are served
+//! from it stands in [`crate::reader`].
 
 use core::fmt;
 
@@ -25,8 +22,11 @@ use crate::error::{Errno, Result};
 pub struct Seq {
     text: Vec<u8>,
     size: usize,
+    /// Where the record that is being shown begins.
+    start: usize,
     overflow: bool,
     failed: bool,
+    skipped: bool,
 }
 
 /// First size of a buffer.
@@ -34,13 +34,24 @@ const PAGE: usize = 4096;
 /// A `show` that writes more than this is taken for one that never ends.
 const LARGEST: usize = if cfg!(test) { 1 << 18 } else { 1 << 30 };
 
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// It is in the buffer, or it was skipped.
+    Whole,
+    /// It does not fit; nothing of it is in the buffer.
+    TooLong,
+}
+
 impl Seq {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             text: Vec::new(),
             size: 0,
+            start: 0,
             overflow: false,
             failed: false,
+            skipped: false,
         }
     }
 
@@ -63,29 +74,77 @@ impl Seq {
         }
     }
 
-    /// How many bytes were written so far.
+    /// Leaves this record out, whatever was or will be written of it.
+    #[doc(alias = "SEQ_SKIP")]
+    pub fn skip(&mut self) {
+        self.skipped = true;
+    }
+
+    /// Whether what was written does not fit any more. The record will be shown again with more room: an
+    /// expensive `show` may return now.
+    #[doc(alias = "seq_has_overflowed")]
+    pub fn has_overflowed(&self) -> bool {
+        self.overflow
+    }
+
+    /// How many bytes of this record were written so far.
     pub fn len(&self) -> usize {
-        self.text.len()
+        self.text.len() - self.start
     }
 
     /// Whether nothing was written yet.
     pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
+        self.len() == 0
     }
 
-    fn clear(&mut self) {
+    /// All that is in the buffer.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Empties the buffer, which is made if there is none.
+    pub(crate) fn clear(&mut self) -> Result<()> {
         self.text.clear();
-        self.overflow = false;
-        self.failed = false;
+        self.start = 0;
+        if self.size == 0 {
+            self.resize(PAGE)
+        } else {
+            Ok(())
+        }
     }
 
-    /// Makes room for at least `size` bytes.
-    fn grow(&mut self, size: usize) -> Result<()> {
-        let too_long = || Errno::ENOMEM.because(format!("text of more than {} bytes", self.size));
+    /// Shows a record behind those in the buffer. After an error nothing of it is there.
+    pub(crate) fn record(&mut self, show: impl FnOnce(&mut Self) -> Result<()>) -> Result<Shown> {
+        self.start = self.text.len();
+        (self.overflow, self.failed, self.skipped) = (false, false, false);
+        let result = show(self);
+        let whole = result.is_ok() && !self.failed && !self.skipped && !self.overflow;
+        if !whole {
+            self.text.truncate(self.start);
+        }
+        self.start = 0;
+        result?;
+        if self.failed {
+            return Err(Errno::EIO.because("a Display implementation failed in show"));
+        }
+        // A record that is left out needs no room.
+        Ok(match self.overflow && !self.skipped {
+            true => Shown::TooLong,
+            false => Shown::Whole,
+        })
+    }
+
+    /// Twice the room; empties the buffer.
+    pub(crate) fn grow(&mut self) -> Result<()> {
+        self.resize(self.size * 2)
+    }
+
+    fn resize(&mut self, size: usize) -> Result<()> {
+        let too_long = || Errno::ENOMEM.because(format!("a buffer of {size} bytes for the text"));
+        self.text.clear();
         if size > LARGEST {
             return Err(too_long());
         }
-        self.text.clear();
         self.text.try_reserve_exact(size).map_err(|_| too_long())?;
         self.size = size;
         Ok(())
@@ -106,241 +165,5 @@ impl fmt::Debug for Seq {
             .field("size", &self.size)
             .field("overflow", &self.overflow)
             .finish()
-    }
-}
-
-/// What a read needs of the file.
-pub(crate) trait Source {
-    /// Runs `show` under an active reference.
-    fn show(&mut self, seq: &mut Seq) -> Result<()>;
-    /// ENODEV if the node is gone.
-    fn alive(&mut self) -> Result<()>;
-}
-
-/// The reading state of one open file.
-#[derive(Debug)]
-pub(crate) struct Reader {
-    seq: Seq,
-    /// How much of the buffer was read.
-    from: usize,
-    /// The offset where the next read would go on.
-    position: u64,
-}
-
-impl Reader {
-    pub(crate) const fn new() -> Self {
-        Self {
-            seq: Seq::new(),
-            from: 0,
-            position: 0,
-        }
-    }
-
-    /// One read(2). Offset 0 starts anew; the offset where the last read stopped goes on in the buffer,
-    /// also after the node was removed; any other offset shows again and skips.
-    pub(crate) fn read(
-        &mut self,
-        buffer: &mut [u8],
-        offset: u64,
-        source: &mut impl Source,
-    ) -> Result<usize> {
-        let anew = offset == 0 || offset != self.position;
-        if anew {
-            self.restart();
-            self.fill(source)?;
-            // Beyond the end: nothing is left.
-            let skip = usize::try_from(offset).unwrap_or(usize::MAX);
-            self.from = skip.min(self.seq.len());
-            self.position = offset;
-        }
-        let left = &self.seq.text[self.from..];
-        if left.is_empty() {
-            // The end of what was shown earlier: the kernel looks for a further record here.
-            if !anew {
-                source.alive()?;
-            }
-            return Ok(0);
-        }
-        let n = left.len().min(buffer.len());
-        buffer[..n].copy_from_slice(&left[..n]);
-        self.from += n;
-        self.position = self.position.saturating_add(n as u64);
-        Ok(n)
-    }
-
-    fn restart(&mut self) {
-        self.seq.clear();
-        self.from = 0;
-        self.position = 0;
-    }
-
-    fn fill(&mut self, source: &mut impl Source) -> Result<()> {
-        if self.seq.size == 0 {
-            self.seq.grow(PAGE)?;
-        }
-        loop {
-            self.seq.clear();
-            let result = source.show(&mut self.seq);
-            let failed = self.seq.failed;
-            if result.is_err() || failed {
-                self.restart();
-                result?;
-                return Err(Errno::EIO.because("a Display implementation failed in show"));
-            }
-            if !self.seq.overflow {
-                return Ok(());
-            }
-            let doubled = self.seq.size * 2;
-            if let Err(error) = self.seq.grow(doubled) {
-                self.restart();
-                return Err(error);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Text {
-        text: Vec<u8>,
-        runs: usize,
-        alive: bool,
-    }
-
-    impl Source for Text {
-        fn show(&mut self, seq: &mut Seq) -> Result<()> {
-            self.alive()?;
-            self.runs += 1;
-            for piece in self.text.chunks(100) {
-                seq.put(piece);
-            }
-            Ok(())
-        }
-        fn alive(&mut self) -> Result<()> {
-            if self.alive {
-                Ok(())
-            } else {
-                Err(Errno::ENODEV.into())
-            }
-        }
-    }
-
-    fn text(text: &[u8]) -> Text {
-        Text {
-            text: text.to_vec(),
-            runs: 0,
-            alive: true,
-        }
-    }
-
-    #[test]
-    fn sequential_reads_are_served_from_one_show() {
-        let mut source = text(b"0123456789");
-        let mut reader = Reader::new();
-        let mut buffer = [0; 4];
-        let mut all = Vec::new();
-        loop {
-            let n = reader
-                .read(&mut buffer, all.len() as u64, &mut source)
-                .unwrap();
-            all.extend_from_slice(&buffer[..n]);
-            if n == 0 {
-                break;
-            }
-        }
-        assert_eq!((all.as_slice(), source.runs), (&b"0123456789"[..], 1));
-        // At the end nothing is shown; offset 0 and any jump show again.
-        assert_eq!(reader.read(&mut buffer, 10, &mut source).unwrap(), 0);
-        assert_eq!(source.runs, 1);
-        assert_eq!(reader.read(&mut buffer, 7, &mut source).unwrap(), 3);
-        assert_eq!((&buffer[..3], source.runs), (&b"789"[..], 2));
-        assert_eq!(reader.read(&mut buffer, 0, &mut source).unwrap(), 4);
-        assert_eq!(source.runs, 3);
-        assert_eq!(reader.read(&mut buffer, u64::MAX, &mut source).unwrap(), 0);
-        assert_eq!(source.runs, 4);
-    }
-
-    #[test]
-    fn a_text_larger_than_the_buffer_is_shown_again() {
-        let mut source = text(&vec![b'x'; 3 * PAGE]);
-        let mut reader = Reader::new();
-        let mut buffer = vec![0; 4 * PAGE];
-        assert_eq!(reader.read(&mut buffer, 0, &mut source).unwrap(), 3 * PAGE);
-        assert_eq!(source.runs, 3); // 1, 2, 4 pages
-        assert_eq!(reader.read(&mut buffer, 0, &mut source).unwrap(), 3 * PAGE);
-        assert_eq!(source.runs, 4); // the larger buffer stays
-    }
-
-    #[test]
-    fn exactly_one_page_fits() {
-        let mut source = text(&[b'x'; PAGE]);
-        let mut buffer = vec![0; PAGE];
-        let n = Reader::new().read(&mut buffer, 0, &mut source).unwrap();
-        assert_eq!((n, source.runs), (PAGE, 1));
-    }
-
-    #[test]
-    fn what_was_buffered_is_still_given_after_the_end_of_the_node() {
-        let mut source = text(b"old text");
-        let mut reader = Reader::new();
-        let mut buffer = [0; 4];
-        assert_eq!(reader.read(&mut buffer, 0, &mut source).unwrap(), 4);
-        source.alive = false;
-        assert_eq!(reader.read(&mut buffer, 4, &mut source).unwrap(), 4);
-        assert_eq!(&buffer, b"text");
-        let errno = |r: Result<usize>| r.unwrap_err().errno();
-        assert_eq!(
-            errno(reader.read(&mut buffer, 8, &mut source)),
-            Errno::ENODEV
-        );
-        assert_eq!(
-            errno(reader.read(&mut buffer, 0, &mut source)),
-            Errno::ENODEV
-        );
-    }
-
-    #[test]
-    fn a_show_that_never_ends_is_told() {
-        struct Endless;
-        impl Source for Endless {
-            fn show(&mut self, seq: &mut Seq) -> Result<()> {
-                while !seq.overflow {
-                    seq.put(&[b'x'; 1000]);
-                }
-                Ok(())
-            }
-            fn alive(&mut self) -> Result<()> {
-                Ok(())
-            }
-        }
-        let mut reader = Reader::new();
-        for _ in 0..2 {
-            let error = reader.read(&mut [0; 8], 0, &mut Endless).unwrap_err();
-            assert_eq!(error.errno(), Errno::ENOMEM);
-        }
-    }
-
-    #[test]
-    fn a_display_that_fails_is_eio() {
-        struct Bad;
-        impl fmt::Display for Bad {
-            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-                Err(fmt::Error)
-            }
-        }
-        struct Shows;
-        impl Source for Shows {
-            fn show(&mut self, seq: &mut Seq) -> Result<()> {
-                write!(seq, "{Bad}");
-                Ok(())
-            }
-            fn alive(&mut self) -> Result<()> {
-                Ok(())
-            }
-        }
-        let error = Reader::new().read(&mut [0; 8], 0, &mut Shows).unwrap_err();
-        assert_eq!(error.errno(), Errno::EIO);
     }
 }

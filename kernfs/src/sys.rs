@@ -3,7 +3,11 @@
 //! The wrappers add no policy: they turn errno into a value and keep pointers inside. What std
 //! already does safely (open with CLOEXEC, read, vectored write) is left to std.
 
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 // ---- the tree ----
 
@@ -11,7 +15,7 @@ use std::mem::MaybeUninit;
 pub(crate) mod errno {
     pub(crate) use libc::{
         E2BIG, EACCES, EAGAIN, EBADF, EBUSY, EDEADLK, EEXIST, EFBIG, EINTR, EINVAL, EIO, EISDIR,
-        ENAMETOOLONG, ENODATA, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTCONN, ENOTDIR,
+        ELOOP, ENAMETOOLONG, ENODATA, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTCONN, ENOTDIR,
         EOPNOTSUPP, EPERM, ERANGE, ESTALE, ETIMEDOUT,
     };
 }
@@ -23,6 +27,12 @@ pub(crate) fn effective_ids() -> (u32, u32) {
     // SAFETY: as above.
     let gid = unsafe { libc::getegid() };
     (uid, gid)
+}
+
+/// The number of the calling thread.
+pub(crate) fn thread_id() -> i32 {
+    // SAFETY: always succeeds, touches no memory of ours.
+    unsafe { libc::gettid() }
 }
 
 fn set_mask(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {
@@ -44,6 +54,78 @@ pub(crate) fn with_signals_blocked<T>(f: impl FnOnce() -> T) -> T {
     let out = f();
     set_mask(libc::SIG_SETMASK, &old);
     out
+}
+
+/// A new memfd without seals: nobody can forbid to shrink it.
+pub(crate) fn memfd(name: &CStr) -> io::Result<File> {
+    // SAFETY: a NUL-terminated string that lives over the call.
+    owned(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) }).map(File::from)
+}
+
+/// Another description of the same file, open for reading only.
+pub(crate) fn reopen_read_only(file: &File) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Where a file has data: at `from` or behind it. `None`: nowhere.
+pub(crate) fn next_data(file: &File, from: u64) -> io::Result<Option<u64>> {
+    let Ok(from) = libc::off_t::try_from(from) else {
+        return Ok(None);
+    };
+    // SAFETY: takes no memory of ours. The position that it leaves is nobody's who may count on it.
+    let at = unsafe { libc::lseek(file.as_raw_fd(), from, libc::SEEK_DATA) };
+    match u64::try_from(at) {
+        Ok(at) => Ok(Some(at)),
+        Err(_) => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+            error => Err(error),
+        },
+    }
+}
+
+/// A new eventfd that never blocks.
+pub(crate) fn eventfd() -> io::Result<File> {
+    // SAFETY: takes no memory of ours.
+    owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(File::from)
+}
+
+/// Two connected sockets that keep messages apart and tell when the other one is closed.
+pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut pair = [-1; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: `pair` has room for the two descriptors.
+    let ret = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) };
+    if ret == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((owned(pair[0])?, owned(pair[1])?))
+}
+
+/// Sends one message; never blocks, never raises SIGPIPE.
+pub(crate) fn send_packet(socket: &OwnedFd, message: &[u8]) -> io::Result<()> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and the length are those of a slice that lives over the call.
+    let ret = unsafe {
+        libc::send(
+            socket.as_raw_fd(),
+            message.as_ptr().cast(),
+            message.len(),
+            flags,
+        )
+    };
+    if ret == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// The result of a call that makes a descriptor.
+fn owned(ret: libc::c_int) -> io::Result<OwnedFd> {
+    if ret == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made by the kernel for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(ret) })
 }
 
 // ---- the mount (feature `fuse`) ----

@@ -1,39 +1,66 @@
-//! What all nodes of a tree share: the lock of those who change it, the ids, the listeners.
+//! What all nodes of a tree share: the locks of those who change it, the ids, the listeners.
 //!
 //! Lock order, outer first. None is held over a callback, a grace period or a drain.
 //!
 //! 1. an open file's `io` (the one exception: it is held over that file's callbacks)
 //! 2. the tree lock
 //! 3. a hashed mutex ([`crate::locks`])
-//! 4. leaves: a file's `ops`, an open node's `files`, the registry of listeners
+//! 4. leaves: the lock of the attribute records, a file's `ops`, the tree's `syscalls`, an open node's `files`, the
+//!    registry of listeners
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use urcu::Writer;
+use urcu::Idr;
 
+use crate::cx::SyscallCx;
+use crate::error::Result;
 use crate::flags::RootFlags;
 use crate::notify::Queue;
+use crate::order;
 use crate::sys;
 
-/// The shared part of a tree.
-pub(crate) struct Tree {
+/// What an owner's [`SyscallOps`](crate::SyscallOps) are for a tree of nodes `N`.
+pub(crate) trait Syscalls<N>: Send + Sync {
+    fn mkdir(&self, cx: &mut SyscallCx<'_>, parent: &Arc<N>, name: &[u8], mode: u32) -> Result<()>;
+    fn rmdir(&self, cx: &mut SyscallCx<'_>, dir: &Arc<N>) -> Result<()>;
+    fn rename(
+        &self,
+        cx: &mut SyscallCx<'_>,
+        node: &Arc<N>,
+        parent: &Arc<N>,
+        name: &[u8],
+    ) -> Result<()>;
+}
+
+/// The shared part of a tree of nodes `N`.
+pub(crate) struct Tree<N: Send + Sync + 'static> {
     pub(crate) flags: RootFlags,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     /// Tells trees of a process apart.
     pub(crate) serial: u64,
+    /// The process that it was made in.
+    process: u32,
     pub(crate) queue: Arc<Queue>,
     /// Nodes whose memory is not freed yet.
     pub(crate) nodes: AtomicU64,
-    /// Only writers take it; who looks is in a read section instead.
-    lock: Mutex<Writer>,
-    next_id: AtomicU64,
+    /// Finds nodes by their ids: low half a number that comes again after a rest, high half how often it did.
+    pub(crate) ids: Idr<N>,
+    /// `None`: the owner gave none. Taken out by removal of the root.
+    syscalls: Option<Mutex<Option<Arc<dyn Syscalls<N>>>>>,
+    /// Only writers take them; who looks is in a read section instead.
+    lock: Mutex<()>,
+    records: Mutex<()>,
 }
 
-impl Tree {
-    pub(crate) fn new(flags: RootFlags) -> Arc<Self> {
+/// The tree lock is held. Functions take one to say that they need it.
+#[derive(Debug)]
+pub(crate) struct Locked<'t>(#[expect(dead_code, reason = "dropped")] MutexGuard<'t, ()>);
+
+impl<N: Send + Sync + 'static> Tree<N> {
+    pub(crate) fn new(flags: RootFlags, syscalls: Option<Box<dyn Syscalls<N>>>) -> Arc<Self> {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let (uid, gid) = sys::effective_ids();
         Arc::new(Self {
@@ -41,30 +68,57 @@ impl Tree {
             uid,
             gid,
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            process: std::process::id(),
             queue: Queue::new(),
             nodes: AtomicU64::new(0),
-            lock: Mutex::new(Writer::new()),
-            next_id: AtomicU64::new(1),
+            ids: Idr::new(),
+            syscalls: syscalls.map(|ops| Mutex::new(Some(ops.into()))),
+            lock: Mutex::default(),
+            records: Mutex::default(),
         })
     }
 
-    /// Takes the tree lock.
-    pub(crate) fn write(&self) -> MutexGuard<'_, Writer> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether this is not a forked child of the process that made the tree.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.process == std::process::id()
     }
 
-    /// An id that no node of this tree had before: 64 bits, counting up. The first one, of the root, is 1.
-    pub(crate) fn new_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+    /// Takes the tree lock.
+    #[track_caller]
+    pub(crate) fn write(&self) -> Locked<'_> {
+        order::nothing_held("the tree lock");
+        Locked(self.lock.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether the owner gave [`Syscalls`], which may have been taken out since.
+    pub(crate) fn has_syscalls(&self) -> bool {
+        self.syscalls.is_some()
+    }
+
+    /// The owner's [`Syscalls`], until removal of the root has taken them.
+    pub(crate) fn syscalls(&self) -> Option<Arc<dyn Syscalls<N>>> {
+        let ops = self.syscalls.as_ref()?.lock();
+        ops.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes them out: they may hold nodes, which hold the tree. To be dropped outside of all locks and sections.
+    pub(crate) fn take_syscalls(&self) -> Option<Arc<dyn Syscalls<N>>> {
+        let ops = self.syscalls.as_ref()?.lock();
+        ops.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes the lock of the attribute records.
+    pub(crate) fn write_records(&self) -> MutexGuard<'_, ()> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Tree {
+impl<N: Send + Sync + 'static> fmt::Debug for Tree<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tree")
             .field("serial", &self.serial)
             .field("flags", &self.flags)
             .field("nodes", &self.nodes)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! What a mount listens to: entries that come and go, files that were notified.
+//! What a mount listens to: entries that come and go, files that were notified, attributes that change.
 
 /// A listener of a tree; see [`Root::watch`](crate::Root::watch).
 ///
@@ -14,4 +14,9 @@ pub trait Watch: Send + Sync + 'static {
     fn removed(&self, parent: u64, name: &[u8], node: u64);
     /// A file was notified, once or more often since the last call.
     fn notified(&self, file: u64);
+    /// Mode, owner or times of node `id` are others: [`Node::setattr`](crate::Node::setattr). By default nothing.
+    /// Times that move with a directory's entries are not told; the entries are.
+    fn attributes_changed(&self, id: u64) {
+        let _ = id;
+    }
 }

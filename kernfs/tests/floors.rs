@@ -6,20 +6,28 @@ use std::path::Path;
 
 /// From the ground up.
 const FLOORS: &[&[&str]] = &[
-    &["sys"],
+    &["sys", "atomic"],
+    &["slow", "order"],
     &[
-        "error", "flags", "held", "active", "children", "locks", "watch",
+        "error", "flags", "held", "active", "bell", "life", "pending", "locks", "watch", "ns",
+        "state", "cred", "pollers", "step",
     ],
-    &["name", "mode", "cx", "seq", "notify"],
-    &["ops", "tree"],
+    &["name", "mode", "cx", "seq", "notify", "xattr"],
+    &["records", "reader", "guarded", "memory", "uevent"],
+    &["ops", "tree", "record"],
     &["opened"],
+    &["open_node"],
     &["inner"],
-    &["path"],
+    &["path", "lookup"],
     &["open"],
     &["file_ops", "remove"],
-    &["node"],
-    &["file", "dir", "readdir", "root"],
-    &["attr"],
+    &["node", "self_removal", "poll", "mapping", "changes"],
+    &[
+        "file", "dir", "create", "attrs", "readdir", "root", "show", "host",
+    ],
+    &["attr", "rename", "syscalls"],
+    &["values", "bin", "group"],
+    &["object"],
     &["fuse", "kernel"],
 ];
 
@@ -59,7 +67,10 @@ fn every_file_uses_only_lower_floors() {
         let own = floor
             .get(&*name)
             .unwrap_or_else(|| panic!("{name}.rs has no floor"));
-        for (n, line) in (1..).zip(fs::read_to_string(&path).unwrap().lines()) {
+        let text = fs::read_to_string(&path).unwrap();
+        // Tests may use the whole crate.
+        let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
+        for (n, line) in (1..).zip(code.lines()) {
             for used in uses(line) {
                 let other = floor.get(used);
                 let other = other.unwrap_or_else(|| panic!("{name}.rs:{n}: crate::{used}?"));

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{IoSlice, Read, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
@@ -241,4 +241,181 @@ fn a_callback_sees_that_its_caller_gave_up() {
     let mut buffer = [0; 16];
     let n = open.read_at_with(&mut buffer, 0, &cancel).unwrap();
     assert_eq!(&buffer[..n], b"true");
+}
+
+#[test]
+fn a_vectored_write_is_one_call_of_all_parts() {
+    let root = Root::new();
+    let raw = Raw::default();
+    let calls = Arc::clone(&raw.calls);
+    let file = root.create_file("f", 0o644, 0, raw).unwrap();
+    let mut open = file.open(OpenFlags::WRITE).unwrap();
+    let part = [0; 3000];
+    let parts = [&part[..1], &[], &part[..4]].map(IoSlice::new);
+    assert_eq!(open.write_vectored(&parts).unwrap(), 5);
+    let parts = [&part[..], &part[..]].map(IoSlice::new);
+    assert_eq!(open.write_vectored(&parts).unwrap(), 4096);
+    assert_eq!(open.write_vectored(&[]).unwrap(), 0);
+    assert_eq!(*calls.lock().unwrap(), [(5, 0), (4096, 5), (0, 4101)]);
+}
+
+/// One buffer for all reads and writes; remembers where it was.
+#[derive(Default)]
+struct Preallocated(Arc<Mutex<Vec<(usize, usize)>>>, usize, bool);
+
+impl Ops for Preallocated {
+    const HAS: Has = Has::READ.with(Has::WRITE).with(Has::PREALLOC);
+    type Open = ();
+    fn atomic_write_len(&self) -> usize {
+        self.1
+    }
+    fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn read(&self, _: &mut Cx<'_>, (): &(), buffer: &mut [u8], _: u64) -> Result<usize> {
+        let place = (buffer.as_ptr().addr(), buffer.len());
+        self.0.lock().unwrap().push(place);
+        buffer.fill(b'p');
+        Ok(buffer.len() + usize::from(self.2))
+    }
+    fn write(&self, _: &mut Cx<'_>, (): &(), data: &[u8], _: u64) -> Result<usize> {
+        let place = (data.as_ptr().addr(), data.len());
+        self.0.lock().unwrap().push(place);
+        assert!(data.iter().all(|byte| *byte == b'w'));
+        Ok(data.len())
+    }
+}
+
+#[test]
+fn a_preallocated_buffer_serves_all_reads_and_writes() {
+    let root = Root::new();
+    for (atomic, read, written) in [(0, 4096, 4096), (100, 100, 100), (5000, 4096, 5000)] {
+        let ops = Preallocated(Arc::default(), atomic, false);
+        let places = Arc::clone(&ops.0);
+        let file = root.create_file("f", 0o644, 0, ops).unwrap();
+        let open = file.open(OpenFlags::RDWR).unwrap();
+        let mut buffer = vec![0; 6000];
+        assert_eq!(open.read_at(&mut buffer, 0).unwrap(), read);
+        assert!(buffer[..read].iter().all(|byte| *byte == b'p') && buffer[read] == 0);
+        assert_eq!(open.read_at(&mut buffer[..10], 0).unwrap(), 10);
+        assert_eq!(open.write_at(&vec![b'w'; written], 0).unwrap(), written);
+        let longer = open.write_at(&vec![b'w'; written + 1], 0);
+        match atomic {
+            0 => assert_eq!(longer.unwrap(), 4096, "cut"),
+            _ => assert_eq!(errno(longer), Errno::E2BIG),
+        }
+        let places = places.lock().unwrap();
+        assert!(
+            places.iter().all(|place| place.0 == places[0].0),
+            "{places:?}"
+        );
+        assert_eq!(
+            places[..3].iter().map(|p| p.1).collect::<Vec<_>>(),
+            [read, 10, written]
+        );
+        file.remove().unwrap();
+    }
+    let lies = root
+        .create_file("f", 0o644, 0, Preallocated(Arc::default(), 8, true))
+        .unwrap();
+    let open = lies.open(OpenFlags::READ).unwrap();
+    let mut buffer = [0; 16];
+    assert_eq!(errno(open.read_at(&mut buffer, 0)), Errno::EIO);
+    assert_eq!(buffer, [0; 16], "nothing of it reaches the reader");
+}
+
+#[test]
+fn a_preallocated_buffer_is_not_for_text() {
+    struct Both;
+    impl Ops for Both {
+        const HAS: Has = Has::SHOW.with(Has::PREALLOC);
+        type Open = ();
+        fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+            panic!("not so far")
+        }
+    }
+    let root = Root::new();
+    let file = root.create_file("f", 0o444, 0, Both).unwrap();
+    assert_eq!(errno(file.open(OpenFlags::READ)), Errno::EINVAL);
+}
+
+#[test]
+fn a_file_may_seek_in_its_own_way() {
+    struct Tape;
+    impl Ops for Tape {
+        const HAS: Has = Has::READ.with(Has::LLSEEK);
+        type Open = ();
+        fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+            Ok(())
+        }
+        fn llseek(&self, _: &mut Cx<'_>, (): &(), position: u64, to: SeekFrom) -> Result<u64> {
+            match to {
+                SeekFrom::Start(n) => Ok(n),
+                SeekFrom::End(n) => 1000_u64.checked_add_signed(n).ok_or(Errno::ERANGE.into()),
+                SeekFrom::Current(n) => Ok(position.wrapping_add_signed(n)),
+            }
+        }
+    }
+    let root = Root::new();
+    let file = root.create_file("f", 0o444, 7, Tape).unwrap();
+    let mut open = file.open(OpenFlags::READ).unwrap();
+    assert_eq!(
+        open.seek(SeekFrom::End(-1)).unwrap(),
+        999,
+        "not by the size"
+    );
+    assert_eq!(open.seek(SeekFrom::Current(1)).unwrap(), 1000);
+    assert_eq!(
+        errno(open.seek_from(5, SeekFrom::End(-2000))),
+        Errno::ERANGE
+    );
+    assert_eq!(
+        errno(open.seek_from(5, SeekFrom::Current(-6))),
+        Errno::EINVAL
+    );
+    assert_eq!(open.stream_position().unwrap(), 1000);
+    file.remove().unwrap();
+    assert_eq!(errno(open.seek_from(0, SeekFrom::Start(0))), Errno::ENODEV);
+}
+
+#[test]
+fn a_callback_may_use_other_open_files() {
+    /// Shows what another file shows, at the same time as that one's users.
+    struct Sum(Arc<Mutex<Vec<kernfs::OpenFile>>>);
+    impl Ops for Sum {
+        const HAS: Has = Has::SHOW;
+        type Open = ();
+        fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+            Ok(())
+        }
+        fn show(&self, _: &mut Cx<'_>, (): &(), seq: &mut Seq) -> Result<()> {
+            for part in self.0.lock().unwrap().iter() {
+                let mut text = [0; 8];
+                let n = part.read_at(&mut text, 0)?;
+                seq.put(&text[..n]);
+            }
+            Ok(())
+        }
+    }
+    let root = Root::new();
+    let parts = Arc::default();
+    let sum = root
+        .create_file("sum", 0o444, 0, Sum(Arc::clone(&parts)))
+        .unwrap();
+    let files = [1, 2].map(|n| root.attr(n.to_string(), kernfs::ro(move || n)).unwrap());
+    *parts.lock().unwrap() = files
+        .iter()
+        .map(|f| f.open(OpenFlags::READ).unwrap())
+        .collect();
+    let open = sum.open(OpenFlags::READ).unwrap();
+    assert_eq!(text(&open), "1\n2\n");
+    // One of them goes: the error is the other's.
+    files[1].remove().unwrap();
+    let error = open.read_at(&mut [0; 8], 0).unwrap_err();
+    assert_eq!(error.errno(), Errno::ENODEV);
+    assert!(
+        error.to_string().contains("/2") && sum.is_active(),
+        "{error}"
+    );
+    parts.lock().unwrap().clear();
 }

@@ -239,3 +239,60 @@ fn a_listener_may_end_its_own_registration() {
     file.notify();
     assert_eq!(once.1.load(SeqCst), 1);
 }
+
+/// R7's neighbour: a worker that was started again ran beside the last one, which was still in a listener.
+#[test]
+fn a_new_worker_begins_when_the_last_one_has_ended() {
+    /// Ends its own registration, and with it the worker, and stays inside for a while.
+    struct Leaves(
+        Mutex<Option<kernfs::Watching>>,
+        mpsc::Sender<()>,
+        Mutex<mpsc::Receiver<()>>,
+        Arc<AtomicUsize>,
+    );
+    impl Watch for Leaves {
+        fn added(&self, _: u64, _: &[u8]) {}
+        fn removed(&self, _: u64, _: &[u8], _: u64) {}
+        fn notified(&self, _: u64) {
+            drop(self.0.lock().unwrap().take());
+            self.1.send(()).unwrap();
+            self.2.lock().unwrap().recv().unwrap();
+            for _ in 0..1000 {
+                thread::yield_now();
+                assert_eq!(self.3.load(SeqCst), 0, "two workers at once");
+            }
+            self.3.fetch_add(1, SeqCst);
+        }
+    }
+    struct Comes(Arc<AtomicUsize>);
+    impl Watch for Comes {
+        fn added(&self, _: u64, _: &[u8]) {}
+        fn removed(&self, _: u64, _: &[u8], _: u64) {}
+        fn notified(&self, _: u64) {
+            self.0.fetch_add(10, SeqCst);
+        }
+    }
+    let root = Root::new();
+    let file = root.attr("f", ro(|| 1)).unwrap();
+    let order = Arc::new(AtomicUsize::new(0));
+    let (left, has_left) = mpsc::channel();
+    let (go, may_go) = mpsc::channel();
+    let leaves = Arc::new(Leaves(
+        Mutex::default(),
+        left,
+        Mutex::new(may_go),
+        Arc::clone(&order),
+    ));
+    *leaves.0.lock().unwrap() = Some(root.watch(leaves.clone()).unwrap());
+    file.notify();
+    has_left.recv().unwrap();
+    let comes = root.watch(Arc::new(Comes(Arc::clone(&order)))).unwrap();
+    file.notify();
+    go.send(()).unwrap();
+    comes.flush();
+    assert_eq!(
+        order.load(SeqCst),
+        11,
+        "the first one's end, then the second"
+    );
+}

@@ -361,3 +361,145 @@ fn a_release_may_drop_its_own_open_file() {
     assert!(slot.lock().unwrap().is_none());
     assert_eq!(released.load(SeqCst), 1);
 }
+
+#[test]
+fn a_slow_close_holds_back_no_other_release() {
+    /// The release of the first open file waits to be let go, the others tell that they run.
+    struct Ordered(mpsc::Sender<usize>, Mutex<mpsc::Receiver<()>>, AtomicUsize);
+    impl Ops for Ordered {
+        const HAS: Has = Has::SHOW.with(Has::RELEASE);
+        type Open = usize;
+        fn open(&self, _: &mut Cx<'_>) -> Result<usize> {
+            Ok(self.2.fetch_add(1, SeqCst))
+        }
+        fn release(&self, _: &mut Cx<'_>, open: &usize) {
+            self.0.send(*open).unwrap();
+            if *open == 0 {
+                self.1.lock().unwrap().recv().unwrap();
+            }
+        }
+    }
+    let root = Root::new();
+    let (released, is_released) = mpsc::channel();
+    let (let_go, go) = mpsc::channel();
+    let ops = Ordered(released, Mutex::new(go), AtomicUsize::new(0));
+    let file = root.create_file("f", 0o444, 0, ops).unwrap();
+    let mut opens: Vec<_> = (0..3)
+        .map(|_| file.open(OpenFlags::READ).unwrap())
+        .collect();
+    thread::scope(|s| {
+        let first = opens.remove(0);
+        s.spawn(move || drop(first));
+        assert_eq!(is_released.recv(), Ok(0));
+        let remover = s.spawn(|| file.remove().unwrap());
+        // The drain releases what is live before it waits for what a close has claimed.
+        assert_eq!(is_released.recv(), Ok(1));
+        assert_eq!(is_released.recv(), Ok(2));
+        assert!(
+            !remover.is_finished(),
+            "returned before the release of the close"
+        );
+        let_go.send(()).unwrap();
+    });
+    drop(opens);
+    assert!(is_released.try_recv().is_err());
+}
+
+/// S8: files whose nodes share a mutex, with releases that take long.
+#[test]
+fn slow_releases_do_not_stop_files_of_the_same_mutex() {
+    struct Slow(Arc<AtomicUsize>);
+    impl Ops for Slow {
+        const HAS: Has = Has::SHOW.with(Has::RELEASE);
+        type Open = ();
+        fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+            self.0.fetch_add(1, SeqCst);
+            Ok(())
+        }
+        fn release(&self, cx: &mut Cx<'_>, (): &()) {
+            for _ in 0..20 {
+                thread::yield_now();
+            }
+            // It may use the tree, and with it any hashed mutex.
+            cx.notify();
+            self.0.fetch_sub(1, SeqCst);
+        }
+    }
+    let root = Root::new();
+    let open = Arc::new(AtomicUsize::new(0));
+    // More nodes than mutexes, so some share one.
+    let files: Vec<_> = (0..16)
+        .map(|n| {
+            root.create_file(format!("f{n}"), 0o444, 0, Slow(Arc::clone(&open)))
+                .unwrap()
+        })
+        .collect();
+    thread::scope(|s| {
+        for seed in 1..=4 {
+            let files = &files;
+            s.spawn(move || {
+                let mut random = common::Random(seed);
+                for _ in 0..common::rounds(200) {
+                    let n = usize::try_from(random.below(16)).unwrap();
+                    let _one = files[n].open(OpenFlags::READ);
+                    let _two = files[(n + 1) % 16].open(OpenFlags::READ);
+                    if random.below(50) == 0 {
+                        files[n].remove().unwrap();
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(open.load(SeqCst), 0);
+}
+
+/// S17: opens that fail and opens that succeed, beside closes and the removal.
+#[test]
+fn release_comes_exactly_for_the_opens_that_succeeded() {
+    struct Fails(Checked, AtomicUsize);
+    impl Ops for Fails {
+        const HAS: Has = Has::SHOW.with(Has::RELEASE);
+        type Open = common::PerOpen;
+        fn open(&self, cx: &mut Cx<'_>) -> Result<common::PerOpen> {
+            match self.1.fetch_add(1, SeqCst) % 3 {
+                0 => Err(Errno::EBUSY.into()),
+                _ => self.0.open(cx),
+            }
+        }
+        fn release(&self, cx: &mut Cx<'_>, open: &common::PerOpen) {
+            self.0.release(cx, open);
+        }
+    }
+    let root = Root::new();
+    for _ in 0..common::rounds(200) {
+        let (ops, log) = Checked::new();
+        let file = root
+            .create_file("f", 0o444, 0, Fails(ops, AtomicUsize::new(0)))
+            .unwrap();
+        thread::scope(|s| {
+            for _ in 0..3 {
+                s.spawn(|| {
+                    let mut kept = Vec::new();
+                    loop {
+                        match file.open(OpenFlags::READ) {
+                            Ok(open) => kept.push(open),
+                            Err(error) if error.errno() == Errno::EBUSY => {}
+                            Err(error) => break assert_eq!(error.errno(), Errno::ENODEV),
+                        }
+                        if kept.len() > 4 {
+                            drop(kept.swap_remove(0));
+                        }
+                    }
+                });
+            }
+            while log.get(|l| &l.opens) < 20 {
+                thread::yield_now();
+            }
+            file.remove().unwrap();
+            log.poison();
+            assert_eq!(log.get(|l| &l.opens), log.get(|l| &l.releases));
+        });
+        assert_eq!(log.get(|l| &l.faults), 0);
+        assert_eq!(log.get(|l| &l.alive), 0);
+    }
+}

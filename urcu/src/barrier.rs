@@ -13,7 +13,7 @@
 //! Whether membarrier works is decided once, before the first thread leaves the sentinel slot, and
 //! never taken back (rule A19): with it readers run without fences, so a later failure is fatal.
 
-use core::sync::atomic::{AtomicU8, Ordering, fence};
+use crate::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 
 use crate::sys;
 
@@ -34,6 +34,7 @@ pub(crate) fn light() {
 
 /// Registers with membarrier(2) if nobody has, and tells whether it works. Idempotent, takes no lock:
 /// a signal handler may interrupt it and call it again.
+#[inline]
 pub(crate) fn membarrier_works() -> bool {
     match MEMBARRIER.load(Ordering::Acquire) {
         UNKNOWN => decide(),
@@ -79,6 +80,25 @@ pub(crate) fn heavy() -> bool {
         );
     }
     true
+}
+
+/// As [`heavy`], by a barrier that interrupts no processor and takes some ms, where there is one; whether it
+/// was that. The same guarantee: each thread of the process passes through a full barrier between the call
+/// and the return.
+///
+/// # Panics
+/// As [`heavy`].
+pub(crate) fn heavy_and_patient() -> bool {
+    /// Refused once, on this kernel or by a filter: not asked again.
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+    if membarrier_works() && !REFUSED.load(Ordering::Relaxed) {
+        match sys::membarrier_global() {
+            Ok(()) => return true,
+            Err(errno) => REFUSED.store(!sys::is_transient(errno), Ordering::Relaxed),
+        }
+    }
+    heavy();
+    false
 }
 
 /// Registration at load time costs 3 us; with threads running it costs milliseconds. Only an

@@ -1,17 +1,21 @@
 //! fork(2): parent and child both go on, without a call by the user (rule A6).
 //!
-//! The child has one thread. It sheds the other threads' slots, clears the leadership that another thread
-//! may have held, keeps the callbacks that were queued or taken (the one that was running is lost, and
-//! counted), and starts a worker anew with its next `call` or `barrier`. Sequence and round numbers stay:
-//! a section that the forking thread is inside of goes on to hold grace periods back.
+//! The child has one thread. It sheds the other threads' slots, ends the srcu sections that other threads had
+//! opened (the slots stay with their guards, which may be in memory that the child has, too), clears the
+//! leadership that another thread may have held, keeps the callbacks that were queued or taken (those that
+//! were running are lost, and counted), and starts a worker anew with its next `call` or `barrier`. Sequence and
+//! round numbers stay: a section that the forking thread is inside of goes on to hold grace periods back.
 //!
-//! No lock is held while waiting for readers, so `prepare` takes only the queues' spin bits, whose holders
-//! wait for nothing. The child's hook walks the slots and the queued callbacks. References that other threads' sections protected are dead in the child; that is part of fork's own
+//! No lock is held while waiting for readers, so `prepare` takes only the queues' spin bits and that of the
+//! srcu registry, whose holders wait for nothing. The child's hook walks the slots and the queued callbacks.
+//! References that other threads' sections protected are dead in the child; that is part of fork's own
 //! contract.
 
 use crate::arena::thread_id;
 use crate::flavor::{Mb, Memb, Qsbr, engine};
 use crate::gp::Engine;
+use crate::identity;
+use crate::srcu::{self, registry};
 use crate::stall;
 use crate::sys;
 
@@ -19,28 +23,46 @@ fn engines() -> [&'static Engine; 3] {
     [engine::<Memb>(), engine::<Mb>(), engine::<Qsbr>()]
 }
 
+fn before(engine: &Engine) {
+    engine.backlog.lock_for_fork();
+}
+
+fn after_in_parent(engine: &Engine) {
+    engine.backlog.unlock_after_fork();
+}
+
+fn after_in_child(engine: &Engine, me: u64) {
+    engine.after_fork_in_child(me);
+    let lost = engine.backlog.after_fork_in_child(me);
+    engine.counters.callbacks_lost.add(lost);
+}
+
 unsafe extern "C" fn prepare() {
-    for engine in engines() {
-        engine.queue.lock_taking();
-    }
+    registry::lock_for_fork(before);
+    engines().into_iter().for_each(before);
 }
 
 unsafe extern "C" fn parent() {
-    for engine in engines() {
-        engine.queue.unlock_taking();
-    }
+    engines().into_iter().for_each(after_in_parent);
+    // SAFETY: clause 1: the C library calls the hooks of one fork in one thread, `prepare` first.
+    unsafe { registry::unlock_after_fork(after_in_parent) };
 }
 
 unsafe extern "C" fn child() {
+    identity::count_fork();
     stall::after_fork_in_child();
+    srcu::after_fork_in_child();
+    let me = thread_id();
     for engine in engines() {
-        let me = thread_id();
         engine.arena.keep_only(me);
-        engine.after_fork_in_child(me);
-        if engine.queue.after_fork_in_child(me) {
-            engine.counters.callbacks_lost.add_one();
-        }
+        after_in_child(engine, me);
     }
+    let shed = |engine: &Engine| {
+        engine.arena.shed(me);
+        after_in_child(engine, me);
+    };
+    // SAFETY: clause 1: the C library calls the hooks of one fork in one thread, `prepare` first.
+    unsafe { registry::unlock_after_fork(shed) };
 }
 
 extern "C" fn register_hooks_at_load() {

@@ -3,15 +3,15 @@
 //! The fast paths are inlined and write one word that no other thread writes: entry loads the thread's
 //! slot, its word and the sequence, and stores the word; exit stores the idle word and loads the request.
 
+use crate::atomic::{Ordering, store_and_fence};
 use core::fmt;
 use core::marker::PhantomData;
 use core::panic::Location;
-use core::sync::atomic::{Ordering, fence};
 
 use crate::arena::Slot;
 use crate::barrier;
 use crate::flavor::{Automatic, Flavor, Memb, PUBLISH};
-use crate::gp::Barriers;
+use crate::gp::{Barriers as _, Global};
 use crate::register;
 use crate::word::Word;
 
@@ -102,7 +102,7 @@ impl<F: Flavor> fmt::Debug for Guard<'_, F> {
 
 #[inline]
 #[track_caller]
-fn enter<B: Barriers>(slot: &'static Slot) {
+fn enter<B: Global>(slot: &'static Slot) {
     if !B::COUNTS_SECTIONS {
         return; // the registration is the section
     }
@@ -117,7 +117,7 @@ fn enter<B: Barriers>(slot: &'static Slot) {
 /// it found it, idle, so the store is right whatever the handler read.
 #[inline(always)]
 #[track_caller]
-fn publish<B: Barriers>(slot: &Slot) {
+fn publish<B: Global>(slot: &Slot) {
     B::publish(&slot.word, B::engine().sequence().raw());
     note_place(slot);
 }
@@ -125,7 +125,7 @@ fn publish<B: Barriers>(slot: &Slot) {
 /// Keeps the caller's place for messages, in builds with debug assertions.
 #[inline(always)]
 #[track_caller]
-fn note_place(slot: &Slot) {
+pub(crate) fn note_place(slot: &Slot) {
     if cfg!(debug_assertions) {
         slot.set_place(Location::caller());
     }
@@ -146,15 +146,13 @@ fn enter_slowly<B: Automatic>(slot: &'static Slot) -> &'static Slot {
 /// An entry into a slot that is inside a section already, or idle in fallback mode.
 #[cold]
 #[track_caller]
-fn nest<B: Barriers>(slot: &Slot) {
+fn nest<B: Global>(slot: &Slot) {
     let word = slot.word();
     match word.depth() {
         0 => {
-            slot.word
-                .store(word.entered(B::engine().sequence()).raw(), PUBLISH);
             // No membarrier: pairs with the fences of `Engine::lead`. Either the scan sees this word, or
-            // the section sees the removal.
-            fence(Ordering::SeqCst);
+            // the section sees the removal (models/park-enter).
+            store_and_fence(&slot.word, word.entered(B::engine().sequence()).raw());
             note_place(slot);
         }
         Word::MAX_DEPTH => {
@@ -172,7 +170,7 @@ fn nest<B: Barriers>(slot: &Slot) {
 }
 
 #[inline]
-fn leave<B: Barriers>(slot: &Slot) {
+fn leave<B: Global>(slot: &Slot) {
     if !B::COUNTS_SECTIONS {
         return;
     }
@@ -186,20 +184,20 @@ fn leave<B: Barriers>(slot: &Slot) {
 
 /// The end of the outermost section.
 #[inline(always)]
-fn exit<B: Barriers>(slot: &Slot, word: Word, idle: Word) {
+fn exit<B: Global>(slot: &Slot, word: Word, idle: Word) {
     // Release pairs with the scan's Acquire: what the section did happens before what follows the grace
     // period.
     slot.word.store(idle.raw(), Ordering::Release);
     // Second row of the table in `crate::barrier`: either a sleeper's scan behind its heavy barrier sees
     // the idle word, or this load sees its request. Where no heavy barrier reaches us, sleeps are short.
     barrier::light();
-    if B::engine().is_armed() {
-        B::engine().wake_sleepers(word);
+    if B::engine().asks() {
+        B::engine().answer(slot, word);
     }
 }
 
 #[cold]
-fn leave_slowly<B: Barriers>(slot: &Slot, word: Word) {
+fn leave_slowly<B: Global>(slot: &Slot, word: Word) {
     #[cfg(test)]
     if B::SABOTAGE == crate::gp::Sabotage::FlatNesting {
         slot.word.store(Word::IDLE.raw(), Ordering::Release);

@@ -4,11 +4,13 @@
 //! ABA. Each element carries a `queued` flag, so that pushing it twice is refused instead of making a
 //! cycle (kernfs shipped that bug in 2022 and went back to a lock).
 
+use crate::atomic::{AtomicBool, AtomicPtr, Ordering};
 use core::fmt;
 use core::ops::Deref;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::Arc;
+
+use crate::provenance::{exposed, reloaded};
 
 /// A value that can be on one [`Llist`] at a time.
 pub struct Linked<T> {
@@ -63,6 +65,10 @@ pub enum Pushed {
 
 /// A list of `Arc<Linked<T>>`, newest first.
 ///
+/// # Fork
+/// What another thread was just putting on the list, or had taken off it and not come to yet, stays queued in the child
+/// for ever: nobody delivers it there, and a push of it says [`Pushed::AlreadyQueued`]. The list itself is whole.
+///
 /// ```
 /// use std::sync::Arc;
 /// use urcu::llist::{Linked, Llist, Pushed};
@@ -92,7 +98,7 @@ impl<T: Send + Sync> Llist<T> {
     }
 
     /// Puts an element on the list unless it is on one. Lock-free, no allocation, never frees:
-    /// async-signal-safe.
+    /// async-signal-safe, also in a handler that interrupts a push of the same element.
     pub fn push(&self, element: &Arc<Linked<T>>) -> Pushed {
         // AcqRel pairs with the consumer's swap that clears the flag: either we find it cleared, and queue
         // the element for a later delivery, or that swap comes after ours and its delivery sees all that
@@ -101,7 +107,7 @@ impl<T: Send + Sync> Llist<T> {
             return Pushed::AlreadyQueued;
         }
         // INVARIANT: 1.
-        let raw = Arc::into_raw(Arc::clone(element)).cast_mut();
+        let raw = exposed(Arc::into_raw(Arc::clone(element)).cast_mut());
         let mut first = self.first.load(Ordering::Relaxed);
         loop {
             element.next.store(first, Ordering::Relaxed);
@@ -161,7 +167,7 @@ unsafe impl<T: Send + Sync> Send for Llist<T> {}
 // SAFETY: as above; all shared state is atomic.
 unsafe impl<T: Send + Sync> Sync for Llist<T> {}
 
-/// What [`Llist::take_all`] took, newest first.
+/// What [`Llist::take_all`] took, newest first. What is left when it is forgotten counts as queued for ever.
 pub struct TakeAll<T> {
     next: *mut Linked<T>,
 }
@@ -173,8 +179,9 @@ impl<T> Iterator for TakeAll<T> {
         if self.next.is_null() {
             return None;
         }
+        let at = reloaded(self.next).cast_const();
         // SAFETY: invariant 1 of Llist; the count is ours since the swap.
-        let element = unsafe { Arc::from_raw(self.next.cast_const()) };
+        let element = unsafe { Arc::from_raw(at) };
         // The link first, the flag second: once it is cleared, a push may overwrite the link.
         self.next = element.next.load(Ordering::Relaxed);
         element.queued.swap(false, Ordering::AcqRel);
@@ -187,7 +194,15 @@ unsafe impl<T: Send + Sync> Send for TakeAll<T> {}
 
 impl<T> Drop for TakeAll<T> {
     fn drop(&mut self) {
-        self.by_ref().for_each(drop);
+        /// An element's drop that panics keeps none of the others: they would count as queued for ever.
+        struct Rest<'t, T>(&'t mut TakeAll<T>);
+        impl<T> Drop for Rest<'_, T> {
+            fn drop(&mut self) {
+                self.0.by_ref().for_each(drop);
+            }
+        }
+        let rest = Rest(self);
+        rest.0.by_ref().for_each(drop);
     }
 }
 
@@ -201,6 +216,24 @@ impl<T> fmt::Debug for TakeAll<T> {
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU64;
+
+    // What was behind an element whose drop panicked stayed queued, so that no push could queue it again.
+    #[test]
+    fn an_element_that_panics_kept_the_others_queued() {
+        struct Panics(bool);
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                assert!(!self.0, "as it should");
+            }
+        }
+        let list = Llist::new();
+        let kept = Arc::new(Linked::new(Panics(false)));
+        list.push(&kept);
+        list.push(&Arc::new(Linked::new(Panics(true))));
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(list)));
+        assert!(dropped.is_err() && !kept.is_queued());
+        assert_eq!(Arc::strong_count(&kept), 1);
+    }
 
     // A change made before `push` is seen by a delivery that starts later, whatever `push` answered, and
     // the list neither loses an element nor becomes a cycle.

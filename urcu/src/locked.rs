@@ -4,8 +4,8 @@
 //! `MutexGuard` proves nothing (rule A1); so the lock protects a [`Writer`], a value with an identity,
 //! and nothing changes an `RcuLocked` without `&mut` of its writer.
 
+use crate::atomic::{AtomicU64, Ordering};
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::flavor::{Flavor, Memb};
 use crate::guard::Guard;
@@ -31,6 +31,28 @@ impl Writer {
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
         }
+    }
+}
+
+/// The writer that a structure was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(u64);
+
+impl Owner {
+    pub(crate) const fn of(writer: &Writer) -> Self {
+        Self(writer.id)
+    }
+
+    /// Panics with another writer: then `&mut` of it excludes nobody.
+    #[track_caller]
+    #[inline]
+    pub(crate) fn check(self, writer: &Writer, what: &str) {
+        assert!(
+            self.0 == writer.id,
+            "urcu: {what} was made with writer {} and used with writer {}",
+            self.0,
+            writer.id
+        );
     }
 }
 
@@ -69,7 +91,7 @@ impl Writer {
 /// All methods that take a writer panic if it is not the one that the pointer was made with.
 pub struct RcuLocked<T: Send + Sync + 'static, F: Flavor = Memb> {
     pointer: Rcu<T, F>,
-    writer: u64,
+    owner: Owner,
 }
 
 impl<T: Send + Sync + 'static, F: Flavor> RcuLocked<T, F> {
@@ -77,7 +99,7 @@ impl<T: Send + Sync + 'static, F: Flavor> RcuLocked<T, F> {
     pub fn null(writer: &Writer) -> Self {
         Self {
             pointer: Rcu::null(),
-            writer: writer.id,
+            owner: Owner::of(writer),
         }
     }
 
@@ -85,7 +107,7 @@ impl<T: Send + Sync + 'static, F: Flavor> RcuLocked<T, F> {
     pub fn new(writer: &Writer, value: T) -> Self {
         Self {
             pointer: Rcu::new(value),
-            writer: writer.id,
+            owner: Owner::of(writer),
         }
     }
 
@@ -152,12 +174,7 @@ impl<T: Send + Sync + 'static, F: Flavor> RcuLocked<T, F> {
 
     #[track_caller]
     fn check(&self, writer: &Writer) {
-        assert!(
-            self.writer == writer.id,
-            "urcu: an RcuLocked was made with writer {} and used with writer {}",
-            self.writer,
-            writer.id
-        );
+        self.owner.check(writer, "an RcuLocked");
     }
 }
 
@@ -165,7 +182,7 @@ impl<T: Send + Sync + 'static, F: Flavor> fmt::Debug for RcuLocked<T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RcuLocked")
             .field("pointer", &self.pointer)
-            .field("writer", &self.writer)
+            .field("writer", &self.owner.0)
             .finish()
     }
 }

@@ -3,14 +3,15 @@
 //! [`futex::Word`] is futex(2) as it is, [`Event`] an event count on top of it (the event count of
 //! Dmitry Vyukov's lock-free queues; the kernel's `rcuwait` and `swait` solve the same problem).
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use crate::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::sys;
 
 /// futex(2) on a private word.
 pub mod futex {
-    use super::{AtomicU32, Duration, sys};
+    use super::{Duration, sys};
+    use crate::atomic::PublicAtomicU32 as AtomicU32;
     use core::ops::Deref;
 
     pub use crate::sys::Wake;
@@ -129,9 +130,11 @@ impl Event {
         changed
     }
 
-    /// In a forked child: who waited is not here.
+    /// In a forked child: who waited is not here, but for a thread that forked in a signal handler inside its
+    /// wait. That one looks again, because whoever would wake it is gone, and would not see it counted.
     pub(crate) fn forget_waiters_after_fork(&self) {
         self.waiters.store(0, Ordering::Relaxed);
+        self.value.fetch_add(1, Ordering::SeqCst);
     }
 }
 

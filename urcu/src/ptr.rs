@@ -1,18 +1,13 @@
-//! [`Rcu<T>`]: the pointer that readers follow and anybody may replace.
-//!
-//! # Orderings
-//! * A reader's load is Acquire. The kernel's `rcu_dereference` relies on the data dependency; Rust has no
-//!   way to say that, and LLVM may break one it does not know of. Free on x86.
-//! * An update is a swap with AcqRel: Release publishes the new object's contents to those loads; Acquire
-//!   gives whoever frees the old object a happens-before with the one who made it.
+//! [`Rcu<T>`]: the pointer that readers follow and anybody may replace. Its orderings stand in
+//! [`crate::owned`].
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::ptr::NonNull;
 
 use crate::flavor::{Flavor, Memb};
 use crate::guard::Guard;
+use crate::owned::Owned;
 use crate::retire::Retired;
 
 /// What [`Rcu::compare_exchange`] gives: the old object, or the present one and the value not stored.
@@ -39,19 +34,18 @@ pub type Exchanged<'g, T, F = Memb> = Result<Option<Retired<T, F>>, (Option<&'g 
 /// other with [`RcuLocked`](crate::RcuLocked), or use [`compare_exchange`](Self::compare_exchange).
 ///
 /// # Invariants
-/// 1. The pointer is null or came from `Box::into_raw` and is owned by this `Rcu`.
-/// 2. What is taken out of a shared `Rcu` goes into a [`Retired`].
+/// 1. What is taken out of a shared `Rcu` goes into a [`Retired`].
 pub struct Rcu<T: Send + Sync + 'static, F: Flavor = Memb> {
-    pointer: AtomicPtr<T>,
-    owns: PhantomData<(Box<T>, F)>,
+    pointer: Owned<Box<T>>,
+    flavor: PhantomData<F>,
 }
 
 impl<T: Send + Sync + 'static, F: Flavor> Rcu<T, F> {
     /// A pointer to nothing. `const`, for statics.
     pub const fn null() -> Self {
         Self {
-            pointer: AtomicPtr::new(ptr::null_mut()),
-            owns: PhantomData,
+            pointer: Owned::null(),
+            flavor: PhantomData,
         }
     }
 
@@ -63,10 +57,9 @@ impl<T: Send + Sync + 'static, F: Flavor> Rcu<T, F> {
 
     /// A pointer to a boxed value.
     pub fn from_box(value: Box<T>) -> Self {
-        // INVARIANT: 1.
         Self {
-            pointer: AtomicPtr::new(Box::into_raw(value)),
-            owns: PhantomData,
+            pointer: Owned::new(value),
+            flavor: PhantomData,
         }
     }
 
@@ -75,10 +68,9 @@ impl<T: Send + Sync + 'static, F: Flavor> Rcu<T, F> {
     #[inline]
     pub fn dereference<'g>(&'g self, guard: &'g Guard<'_, F>) -> Option<&'g T> {
         let _ = guard;
-        let at = self.pointer.load(Ordering::Acquire);
-        // SAFETY: null or a live object: it was reachable inside a section, which lasts for 'g, so its
-        // grace period cannot be over before 'g; nor can this `Rcu` be dropped.
-        unsafe { at.as_ref() }
+        // SAFETY: clause 1: the section lasts for 'g, and by invariant 1 an object that is unpublished in it
+        // waits for a grace period.
+        unsafe { self.pointer.load() }
     }
 
     /// The object without a section.
@@ -86,11 +78,8 @@ impl<T: Send + Sync + 'static, F: Flavor> Rcu<T, F> {
     /// # Safety
     /// 1. Nobody changes the pointer while the result is in use.
     pub(crate) unsafe fn dereference_protected(&self) -> Option<&T> {
-        // Acquire also here: the writer may be another thread than the one that published last; a mutex
-        // between them orders that already, and on x86 it costs nothing.
-        let at = self.pointer.load(Ordering::Acquire);
-        // SAFETY: invariant 1; by clause 1 the object stays published.
-        unsafe { at.as_ref() }
+        // SAFETY: clause 1 by clause 1: the object stays published.
+        unsafe { self.pointer.load() }
     }
 
     /// Publishes `new`. The old object is freed after a grace period. Never blocks; allocates.
@@ -112,18 +101,21 @@ impl<T: Send + Sync + 'static, F: Flavor> Rcu<T, F> {
 
     /// [`replace`](Self::replace) for a value that is boxed already.
     pub fn replace_box(&self, new: Box<T>) -> Option<Retired<T, F>> {
-        self.swap(Box::into_raw(new))
+        self.swap(Some(new))
     }
 
     /// Publishes null and gives the old object out.
     pub fn take(&self) -> Option<Retired<T, F>> {
-        self.swap(ptr::null_mut())
+        self.swap(None)
     }
 
-    fn swap(&self, new: *mut T) -> Option<Retired<T, F>> {
-        let old = NonNull::new(self.pointer.swap(new, Ordering::AcqRel))?;
-        // SAFETY: clause 1: by invariant 1 it came from a box; the swap unpublished it.
-        Some(unsafe { Retired::new(old) })
+    fn swap(&self, new: Option<Box<T>>) -> Option<Retired<T, F>> {
+        self.pointer.swap(new).map(Self::retire)
+    }
+
+    fn retire(old: NonNull<T>) -> Retired<T, F> {
+        // SAFETY: clause 1: `Owned` gives up what came from a box and is unpublished.
+        unsafe { Retired::new(old) }
     }
 
     /// Publishes `new` if the pointer still is `current`, as `dereference` gave it under the same guard.
@@ -158,60 +150,30 @@ impl<T: Send + Sync + 'static, F: Flavor> Rcu<T, F> {
         guard: &'g Guard<'_, F>,
     ) -> Exchanged<'g, T, F> {
         let _ = guard;
-        let expected = current.map_or(ptr::null_mut(), |at| ptr::from_ref(at).cast_mut());
-        let new = Box::into_raw(new);
-        // Acquire on failure: the caller goes on with what it finds.
-        match self
-            .pointer
-            .compare_exchange(expected, new, Ordering::AcqRel, Ordering::Acquire)
-        {
-            // The pointer that the atomic returned, not the one made from the caller's reference.
-            Ok(old) => Ok(NonNull::new(old).map(|old| {
-                // SAFETY: clause 1: by invariant 1 it came from a box; the exchange unpublished it.
-                unsafe { Retired::new(old) }
-            })),
-            Err(now) => {
-                // SAFETY: as in `dereference`.
-                let now = unsafe { now.as_ref() };
-                // SAFETY: `new` came from the box above and was not stored.
-                Err((now, unsafe { Box::from_raw(new) }))
-            }
-        }
+        // SAFETY: clause 1: the guard lives since `current` was loaded and for 'g; invariant 1.
+        let exchanged = unsafe { self.pointer.compare_exchange(current, new) };
+        exchanged.map(|old| old.map(Self::retire))
     }
 
     /// The address of the object at the moment, to compare and not to follow. Needs no guard.
     #[doc(alias = "rcu_access_pointer")]
     pub fn as_ptr(&self) -> *const T {
-        self.pointer.load(Ordering::Relaxed)
+        self.pointer.address()
     }
 
     /// Whether there is no object at the moment. Needs no guard.
     pub fn is_null(&self) -> bool {
-        self.pointer.load(Ordering::Relaxed).is_null()
+        self.pointer.address().is_null()
     }
 
     /// The object, where `&mut` proves that there is no reader.
     pub fn get_mut(&mut self) -> Option<&mut T> {
-        // SAFETY: invariant 1; `&mut self` excludes readers and updaters.
-        unsafe { self.pointer.get_mut().as_mut() }
+        self.pointer.get_mut()
     }
 
     /// The object, where ownership proves that there is no reader.
-    pub fn into_inner(mut self) -> Option<Box<T>> {
-        let at = core::mem::replace(self.pointer.get_mut(), ptr::null_mut());
-        // SAFETY: invariant 1; the pointer was replaced by null, so this is the only owner.
-        (!at.is_null()).then(|| unsafe { Box::from_raw(at) })
-    }
-}
-
-impl<T: Send + Sync + 'static, F: Flavor> Drop for Rcu<T, F> {
-    /// Frees the object at once: references from `dereference` borrow the `Rcu`, so none is left.
-    fn drop(&mut self) {
-        let at = *self.pointer.get_mut();
-        if !at.is_null() {
-            // SAFETY: invariant 1; `&mut self` excludes readers and updaters.
-            drop(unsafe { Box::from_raw(at) });
-        }
+    pub fn into_inner(self) -> Option<Box<T>> {
+        self.pointer.into_inner()
     }
 }
 
@@ -229,8 +191,6 @@ impl<T: Send + Sync + 'static, F: Flavor> From<Box<T>> for Rcu<T, F> {
 
 impl<T: Send + Sync + 'static, F: Flavor> fmt::Debug for Rcu<T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Rcu")
-            .field(&self.pointer.load(Ordering::Relaxed))
-            .finish()
+        f.debug_tuple("Rcu").field(&self.pointer.address()).finish()
     }
 }

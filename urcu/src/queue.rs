@@ -1,314 +1,271 @@
 //! The queue of call_rcu: many threads push, one worker takes everything.
 //!
-//! A push is one CAS, a take one swap (Treiber's stack with take-all, the kernel's `llist`), so there
-//! is no ABA. The taken batch stays reachable from here, its cursor stepped before each callback runs:
-//! a forked child finds what the parent's worker held and runs the rest (rule A6).
+//! A push is one addition and one CAS, a take one swap (Treiber's stack with take-all, the kernel's
+//! `llist`), so there is no ABA. The taken batch stays reachable from here, its cursor stepped before each
+//! callback runs: a forked child finds what the parent's worker held and runs the rest (rule A6).
 //!
-//! Progress: push is lock-free and never waits; `next_batch` and `pop` are for one thread at a time.
+//! Callbacks leave in the order of their pushes, so that a sum says which have run: see [`Queue::queued`].
+//!
+//! Progress: push is lock-free and never waits; `take` and `pop` are for one thread at a time, which the
+//! shard's lock sees to.
 
-use core::cell::Cell;
+use crate::atomic::{AtomicPtr, AtomicU64, Ordering};
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use crate::park::Event;
-use crate::sys;
+use crate::head::{Callback, RcuHead, Weight};
+use crate::pad::Padded;
+use crate::provenance::{exposed, reloaded};
 
-/// The head of a queued callback, first field of the record that it heads.
+/// Bit 0 of the pointer to the newest callback: one that may not wait is among the pushed.
+const PROMPT: usize = 1;
+
+/// Whether a callback may wait until others come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Haste {
+    Lazy,
+    Prompt,
+}
+
+/// What has been pushed and not been taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Nothing,
+    OnlyLazy,
+    Prompt,
+}
+
+/// What those who push write.
+#[derive(Debug)]
+struct Front {
+    /// The pushed ones, newest first; bit 0 is [`PROMPT`].
+    pushed: AtomicPtr<RcuHead>,
+    /// Raised before a push: a sum of weights.
+    queued: AtomicU64,
+    /// Bytes that are summed apart, of all that is pending.
+    apart: AtomicU64,
+}
+
+/// What the worker writes.
+#[derive(Debug)]
+struct Back {
+    /// What is left of the batch in work, oldest first; written under the shard's lock.
+    batch: AtomicPtr<RcuHead>,
+    /// The sum of weights of those that have run.
+    done: AtomicU64,
+    /// The sum that somebody waits for, the nearest of several; 0: nobody does.
+    wanted: AtomicU64,
+    run: AtomicU64,
+}
+
+/// Callbacks in a row. See the module.
 ///
 /// # Invariants
-/// 1. `run` takes exactly the record that this head begins, frees it, and may be called once.
-#[repr(C)]
-#[derive(Debug)]
-pub(crate) struct Head {
-    next: Cell<*mut Head>,
-    run: unsafe fn(NonNull<Head>),
-}
-
-#[repr(C)]
-struct Record<C> {
-    head: Head,
-    callback: C,
-}
-
-/// A callback that is on no queue: run it or push it.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Callback(NonNull<Head>);
-
-// SAFETY: the record was made from a `Send` closure (`Callback::new`), and a `Callback` owns it.
-unsafe impl Send for Callback {}
-
-impl Callback {
-    /// Boxes a closure with its head. The only allocation of call_rcu.
-    pub(crate) fn new<C: FnOnce() + Send + 'static>(callback: C) -> Self {
-        /// # Safety
-        /// 1. `head` begins a `Record<C>` that came from `Box::into_raw`, and nobody uses it again.
-        unsafe fn run<C: FnOnce()>(head: NonNull<Head>) {
-            // SAFETY: clause 1; `head` is the first field of a repr(C) record.
-            let record = unsafe { Box::from_raw(head.cast::<Record<C>>().as_ptr()) };
-            (record.callback)();
-        }
-        // INVARIANT 1 of Head: `run::<C>` frees a `Record<C>`, and this is one.
-        let head = Head {
-            next: Cell::new(ptr::null_mut()),
-            run: run::<C>,
-        };
-        let record = Box::into_raw(Box::new(Record { head, callback }));
-        // SAFETY: Box::into_raw never gives null.
-        Self(unsafe { NonNull::new_unchecked(record.cast()) })
-    }
-
-    /// Runs and frees it.
-    pub(crate) fn run(self) {
-        // SAFETY: a `Callback` owns its record, which nobody else can reach.
-        let run = unsafe { self.0.as_ref() }.run;
-        // SAFETY: invariant 1 of Head; `self` is used up, so this is the only call.
-        unsafe { run(self.0) };
-    }
-}
-
-/// Whether the worker exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Worker {
-    None,
-    Starting,
-    Running,
-}
-
-const NONE: u32 = 0;
-const STARTING: u32 = 1;
-const RUNNING: u32 = 2;
-
-/// Callbacks of one domain. See the module.
+/// 1. The lists are made of heads from [`Callback::into_queue`], each on one list once; whoever takes a
+///    head off gives it to [`Callback::from_queue`].
 #[derive(Debug)]
 pub(crate) struct Queue {
-    /// The pushed ones, newest first.
-    pushed: AtomicPtr<Head>,
-    /// What is left of the batch in work, oldest first; written under `taking`.
-    batch: AtomicPtr<Head>,
-    /// A callback has been taken off `batch` and has not returned.
-    running: AtomicBool,
-    /// Held while the pushed ones are moved to `batch`, O(batch); fork waits for it.
-    taking: AtomicBool,
-    /// Raised before a push, so that `done >= queued` covers every push that returned.
-    queued: AtomicU64,
-    done: AtomicU64,
-    /// 1 while the worker sleeps or is about to: the futex word of the worker.
-    asleep: AtomicU32,
-    worker: AtomicU32,
-    /// The `thread_id` of the worker, or of the thread that helps out for it; 0: nobody.
-    consumer: AtomicU64,
-    /// Signalled when `done` has moved.
-    progress: Event,
+    front: Padded<Front>,
+    back: Padded<Back>,
+}
+
+fn is_prompt(top: *mut RcuHead) -> bool {
+    top.addr() & PROMPT != 0
+}
+
+fn untagged(top: *mut RcuHead) -> *mut RcuHead {
+    top.map_addr(|at| at & !PROMPT)
 }
 
 impl Queue {
     pub(crate) const fn new() -> Self {
         Self {
-            pushed: AtomicPtr::new(ptr::null_mut()),
-            batch: AtomicPtr::new(ptr::null_mut()),
-            running: AtomicBool::new(false),
-            taking: AtomicBool::new(false),
-            queued: AtomicU64::new(0),
-            done: AtomicU64::new(0),
-            asleep: AtomicU32::new(0),
-            worker: AtomicU32::new(NONE),
-            consumer: AtomicU64::new(0),
-            progress: Event::new(),
+            front: Padded::new(Front {
+                pushed: AtomicPtr::new(ptr::null_mut()),
+                queued: AtomicU64::new(0),
+                apart: AtomicU64::new(0),
+            }),
+            back: Padded::new(Back {
+                batch: AtomicPtr::new(ptr::null_mut()),
+                done: AtomicU64::new(0),
+                wanted: AtomicU64::new(0),
+                run: AtomicU64::new(0),
+            }),
         }
     }
 
     /// Queues a callback. Never waits, never runs one.
-    pub(crate) fn push(&self, callback: Callback) {
-        self.queued.fetch_add(1, Ordering::SeqCst);
-        let head = callback.0;
-        let mut top = self.pushed.load(Ordering::Relaxed);
+    #[inline]
+    pub(crate) fn push(&self, callback: Callback, haste: Haste) {
+        let bytes = callback.bytes();
+        // SeqCst: before the CAS in the one order of all, so that `queued` covers every push that is seen.
+        self.front
+            .queued
+            .fetch_add(bytes.weight().raw(), Ordering::SeqCst);
+        if bytes.apart() != 0 {
+            self.front.apart.fetch_add(bytes.apart(), Ordering::Relaxed);
+        }
+        let head = callback.into_queue();
+        exposed(head.as_ptr());
+        let mut top = self.front.pushed.load(Ordering::Relaxed);
         loop {
-            // SAFETY: the record is ours until the CAS below publishes it.
-            unsafe { head.as_ref() }.next.set(top);
-            // SeqCst: Release for the taker, and store-before-load against `sleep`, see there.
-            match self.pushed.compare_exchange_weak(
+            // SAFETY: the head is ours until the CAS below publishes it.
+            let next = unsafe { head.as_ref() }.next();
+            next.store(untagged(top), Ordering::Relaxed);
+            let new = if haste == Haste::Prompt || is_prompt(top) {
+                head.as_ptr().map_addr(|at| at | PROMPT)
+            } else {
+                head.as_ptr()
+            };
+            // INVARIANT: 1. SeqCst: Release for the taker, and a store before the loads with which the
+            // caller looks whether the worker sleeps or is gone, see `Shard`.
+            match self.front.pushed.compare_exchange_weak(
                 top,
-                head.as_ptr(),
+                new,
                 Ordering::SeqCst,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => break,
+                Ok(_) => return,
                 Err(now) => top = now,
             }
         }
-        // Pairs with `sleep`: it raises `asleep` and then looks at `pushed`; we pushed and then look at
-        // `asleep`, all SeqCst. Either it sees our push and stays awake, or we see it and wake it.
-        if self.asleep.load(Ordering::SeqCst) == 1 && self.asleep.swap(0, Ordering::SeqCst) == 1 {
-            sys::futex_wake(self.asleep.as_ptr(), 1);
+    }
+
+    /// What waits to be taken. SeqCst: the worker asks after it has told that it sleeps or leaves.
+    pub(crate) fn pushed(&self) -> Pushed {
+        let top = self.front.pushed.load(Ordering::SeqCst);
+        if top.is_null() {
+            Pushed::Nothing
+        } else if is_prompt(top) {
+            Pushed::Prompt
+        } else {
+            Pushed::OnlyLazy
         }
     }
 
-    /// Moves all pushed callbacks to the batch, oldest first; `false` if there was none. A batch that
-    /// is not finished (after a fork, or a worker that died) stays in front.
-    pub(crate) fn next_batch(&self) -> bool {
-        self.lock_taking();
-        if self.batch.load(Ordering::Relaxed).is_null() {
-            // Acquire pairs with the push: the records are visible.
-            let mut newest = self.pushed.swap(ptr::null_mut(), Ordering::Acquire);
-            let mut oldest = ptr::null_mut();
-            // SAFETY: the swap made the whole list ours; each record lives until it is run.
-            while let Some(head) = unsafe { newest.as_ref() } {
-                let next = head.next.replace(oldest);
-                oldest = newest;
-                newest = next;
-            }
-            self.batch.store(oldest, Ordering::Relaxed);
+    /// Makes everything that is pushed the batch, oldest first, and tells what it was. Only under the
+    /// shard's lock, and when there is no batch.
+    pub(crate) fn take(&self) -> Pushed {
+        debug_assert!(!self.has_batch());
+        // Acquire pairs with the push: the heads are visible.
+        let top = self.front.pushed.swap(ptr::null_mut(), Ordering::Acquire);
+        let (mut newest, mut oldest) = (reloaded(untagged(top)), ptr::null_mut());
+        // SAFETY: invariant 1: the swap made the whole list ours; each head stays until it is run.
+        while let Some(head) = unsafe { newest.as_ref() } {
+            let next = reloaded(head.next().load(Ordering::Relaxed));
+            head.next().store(oldest, Ordering::Relaxed);
+            oldest = newest;
+            newest = next;
         }
-        self.unlock_taking();
-        !self.batch.load(Ordering::Relaxed).is_null()
+        self.back.batch.store(oldest, Ordering::Relaxed);
+        match (oldest.is_null(), is_prompt(top)) {
+            (true, _) => Pushed::Nothing,
+            (false, false) => Pushed::OnlyLazy,
+            (false, true) => Pushed::Prompt,
+        }
     }
 
-    /// Takes the oldest callback of the batch. [`Queue::ran`] must follow when it has returned.
+    /// Whether taken callbacks are left. A batch that is not finished (its worker left, or stayed behind
+    /// in the parent of this process) is run before another is taken.
+    pub(crate) fn has_batch(&self) -> bool {
+        !self.back.batch.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Takes the oldest callback of the batch. Only under the shard's lock; [`Queue::ran`] follows when it
+    /// has returned.
     pub(crate) fn pop(&self) -> Option<Callback> {
-        self.lock_taking();
-        let oldest = NonNull::new(self.batch.load(Ordering::Relaxed));
-        if let Some(head) = oldest {
-            // SAFETY: on the batch, so nobody has run it; only this thread takes from the batch.
-            let next = unsafe { head.as_ref() }.next.get();
-            self.batch.store(next, Ordering::Relaxed);
-            self.running.store(true, Ordering::Relaxed);
+        let oldest = NonNull::new(self.back.batch.load(Ordering::Relaxed))?;
+        // SAFETY: on the batch, so nobody has run it; the lock makes us the only one who takes from it.
+        let next = unsafe { oldest.as_ref() }.next().load(Ordering::Relaxed);
+        self.back.batch.store(next, Ordering::Relaxed);
+        // SAFETY: invariant 1: this head was just taken off.
+        Some(unsafe { Callback::from_queue(oldest) })
+    }
+
+    /// Counts a callback that has returned. SeqCst: who sees the sum sees what the callback did.
+    ///
+    /// Tells whether the sum that somebody [wants](Self::want) is reached: the caller wakes all who wait.
+    pub(crate) fn ran(&self, weight: Weight, apart: u64) -> bool {
+        if apart != 0 {
+            self.front.apart.fetch_sub(apart, Ordering::Relaxed);
         }
-        self.unlock_taking();
-        oldest.map(Callback)
+        self.back.run.fetch_add(1, Ordering::Relaxed);
+        let raw = weight.raw();
+        let before = self.back.done.fetch_add(raw, Ordering::SeqCst);
+        // Pairs with `want`: there the wish is stored first and the sum read second, here the reverse, all
+        // SeqCst. Either we see the wish, or who wants sees the sum and does not sleep.
+        match self.back.wanted.load(Ordering::SeqCst) {
+            0 => false,
+            wanted if !Weight::covers(before.wrapping_add(raw), wanted) => false,
+            // A wish that came meanwhile goes with it: its owner is woken, looks, and wishes again.
+            _ => self.back.wanted.swap(0, Ordering::SeqCst) != 0,
+        }
     }
 
-    /// Counts a callback that has returned, and wakes who waits for that: each one, because the next may
-    /// block for what the waiter does. SeqCst: who sees the count sees what the callback did.
-    pub(crate) fn ran(&self) {
-        self.running.store(false, Ordering::Relaxed);
-        self.done.fetch_add(1, Ordering::SeqCst);
-        self.announce();
+    /// Who waits for this sum wants to be told when it is reached. Whether it is reached already.
+    ///
+    /// The wish is good for one waking. So read the event count that [`ran`](Self::ran)'s caller will signal
+    /// before this, and wish again before each sleep.
+    pub(crate) fn want(&self, queued: u64) -> bool {
+        let nearer = |wanted| {
+            let farther = wanted == 0 || !Weight::covers(queued, wanted);
+            // 0 says that nobody waits: then the sum before it, which is told of earlier, and often.
+            farther.then_some(if queued == 0 { u64::MAX } else { queued })
+        };
+        _ = self
+            .back
+            .wanted
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, nearer);
+        self.is_done(queued)
     }
 
-    /// Wakes whoever waits for the count, or the worker's state, to move.
-    fn announce(&self) {
-        self.progress.signal();
-    }
-
-    /// Makes the thread with this `thread_id` the consumer (0: nobody).
-    pub(crate) fn set_consumer(&self, thread: u64) {
-        self.consumer.store(thread, Ordering::Relaxed);
-    }
-
-    /// Whether the thread with this `thread_id` is the consumer: if it asks, it is inside a callback, or in
-    /// the grace period before one.
-    pub(crate) fn is_consumer(&self, thread: u64) -> bool {
-        self.consumer.load(Ordering::Relaxed) == thread
-    }
-
-    /// Callbacks ever queued. A value read now covers every `push` that happened before.
+    /// The sum of everything ever queued. When [`is_done`](Self::is_done) says so for a sum read now, every
+    /// callback has run whose push happened before: those are the first in the row, and what has run is
+    /// its beginning, of at least this weight.
     pub(crate) fn queued(&self) -> u64 {
-        self.queued.load(Ordering::SeqCst)
+        self.front.queued.load(Ordering::SeqCst)
+    }
+
+    /// Whether everything counted in this sum has run.
+    pub(crate) fn is_done(&self, queued: u64) -> bool {
+        Weight::covers(self.back.done.load(Ordering::SeqCst), queued)
+    }
+
+    /// What is queued and has not run.
+    pub(crate) fn pending(&self) -> Weight {
+        let done = self.back.done.load(Ordering::Relaxed);
+        Weight::pending(self.front.queued.load(Ordering::Relaxed), done)
+    }
+
+    /// Bytes of what is pending.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.pending().bytes() + self.front.apart.load(Ordering::Relaxed)
     }
 
     /// Callbacks that have run.
-    pub(crate) fn done(&self) -> u64 {
-        self.done.load(Ordering::SeqCst)
+    pub(crate) fn run(&self) -> u64 {
+        self.back.run.load(Ordering::Relaxed)
     }
 
-    /// Signalled when [`Queue::done`] or [`Queue::worker`] has moved.
-    pub(crate) fn progress(&self) -> &Event {
-        &self.progress
-    }
-
-    /// Sleeps until something is pushed. For the worker alone; no system call follows until then.
-    pub(crate) fn sleep(&self) {
-        self.asleep.store(1, Ordering::SeqCst);
-        while self.pushed.load(Ordering::SeqCst).is_null() {
-            // Whoever wakes us stores 0 first: then we look again and raise it again.
-            sys::futex_wait(self.asleep.as_ptr(), 1, None);
-            self.asleep.store(1, Ordering::SeqCst);
-        }
-        self.asleep.store(0, Ordering::SeqCst);
-    }
-
-    pub(crate) fn worker(&self) -> Worker {
-        match self.worker.load(Ordering::Acquire) {
-            NONE => Worker::None,
-            STARTING => Worker::Starting,
-            _ => Worker::Running,
-        }
-    }
-
-    /// The right to start the worker, or to act for it; `None` if it exists or somebody else has the right.
-    pub(crate) fn claim_start(&self) -> Option<Start<'_>> {
-        let claimed =
-            self.worker
-                .compare_exchange(NONE, STARTING, Ordering::AcqRel, Ordering::Relaxed);
-        // Not `then_some`: it would make the value in any case, and drop it, which gives up the claim.
-        claimed.is_ok().then(|| Start(self))
-    }
-
-    /// Whether something is pushed that is in no batch yet.
-    pub(crate) fn has_pushed(&self) -> bool {
-        !self.pushed.load(Ordering::SeqCst).is_null()
-    }
-
-    // A spin lock that yields: held by the consumer for the reversal of a batch, or by a forking thread.
-    pub(crate) fn lock_taking(&self) {
-        while self.taking.swap(true, Ordering::Acquire) {
-            std::thread::yield_now();
-        }
-    }
-
-    pub(crate) fn unlock_taking(&self) {
-        self.taking.store(false, Ordering::Release);
-    }
-
-    /// In a forked child, which holds `taking` from before the fork: the worker is gone, the callback
-    /// that ran is lost (the result tells), the rest is still here. If `me` is the consumer, the fork
-    /// happened inside a callback, and the thread that goes on in the child is still the consumer.
-    pub(crate) fn after_fork_in_child(&self, me: u64) -> bool {
-        let runs_here = self.is_consumer(me);
-        let lost = !runs_here && self.running.swap(false, Ordering::Relaxed);
-        let mut left = u64::from(runs_here && self.running.load(Ordering::Relaxed));
-        for list in [&self.pushed, &self.batch] {
-            let mut at = list.load(Ordering::Relaxed);
-            // SAFETY: queued records live until they are run, and this is the only thread.
+    /// In a forked child: counts anew what is left, `running` besides what stands here. Threads that were
+    /// between counting and pushing are gone with their callbacks, which count as done: the sum of what was
+    /// queued never falls, or a barrier that began before the fork would wait for ever.
+    pub(crate) fn after_fork_in_child(&self, running: Option<(Weight, u64)>) {
+        let (mut left, mut apart) = running.map_or((0, 0), |(weight, apart)| (weight.raw(), apart));
+        for list in [&self.front.pushed, &self.back.batch] {
+            let mut at = reloaded(untagged(list.load(Ordering::Relaxed)));
+            // SAFETY: invariant 1; this is the only thread.
             while let Some(head) = unsafe { at.as_ref() } {
-                left += 1;
-                at = head.next.get();
+                left += head.bytes().weight().raw();
+                apart += head.bytes().apart();
+                at = reloaded(head.next().load(Ordering::Relaxed));
             }
         }
-        // Threads that were between counting and pushing are gone with their callbacks, which count as done:
-        // `queued` never falls, or a barrier that began before the fork would wait for ever.
-        self.done.store(
-            self.queued.load(Ordering::Relaxed) - left,
-            Ordering::Relaxed,
-        );
-        self.progress.forget_waiters_after_fork();
-        if !runs_here {
-            self.asleep.store(0, Ordering::Relaxed);
-            self.consumer.store(0, Ordering::Relaxed);
-            self.worker.store(NONE, Ordering::Relaxed);
-        }
-        self.unlock_taking();
-        lost
-    }
-}
-
-/// The right to start the worker. Dropping it gives the right back and wakes who waits for the outcome.
-#[must_use]
-pub(crate) struct Start<'q>(&'q Queue);
-
-impl Start<'_> {
-    /// The worker runs.
-    pub(crate) fn succeeded(self) {
-        self.0.worker.store(RUNNING, Ordering::Release);
-        core::mem::forget(self);
-    }
-}
-
-impl Drop for Start<'_> {
-    fn drop(&mut self) {
-        self.0.worker.store(NONE, Ordering::Release);
-        self.0.announce();
+        let queued = self.front.queued.load(Ordering::Relaxed);
+        self.back
+            .done
+            .store(queued.wrapping_sub(left), Ordering::Relaxed);
+        self.back.wanted.store(0, Ordering::Relaxed); // whoever waited is not here
+        self.front.apart.store(apart, Ordering::Relaxed);
     }
 }
 
@@ -319,62 +276,101 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::AtomicUsize;
 
+    fn run_batch(queue: &Queue) -> usize {
+        let mut run = 0;
+        while let Some(callback) = queue.pop() {
+            let bytes = callback.bytes();
+            callback.run();
+            queue.ran(bytes.weight(), bytes.apart());
+            run += 1;
+        }
+        run
+    }
+
     #[test]
     fn callbacks_come_out_oldest_first_and_once() {
         let queue = Queue::new();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        assert!(!queue.next_batch());
+        assert_eq!(queue.take(), Pushed::Nothing);
         for round in 0..3 {
+            let before = queue.queued();
             for i in 0..5 {
                 let seen = Arc::clone(&seen);
-                queue.push(Callback::new(move || {
-                    seen.lock().unwrap().push(round * 5 + i)
-                }));
+                let note = move || seen.lock().unwrap().push(round * 5 + i);
+                queue.push(Callback::new(note), Haste::Prompt);
             }
-            assert!(queue.next_batch());
-            while let Some(callback) = queue.pop() {
-                callback.run();
-                queue.ran();
-            }
+            assert!(queue.is_done(before) && !queue.is_done(queue.queued()));
+            assert_eq!(queue.pending().count(), 5);
+            assert_eq!(queue.take(), Pushed::Prompt);
+            assert_eq!(run_batch(&queue), 5);
         }
         assert_eq!(*seen.lock().unwrap(), (0..15).collect::<Vec<_>>());
-        assert_eq!((queue.queued(), queue.done()), (15, 15));
+        assert!(queue.is_done(queue.queued()));
+        assert_eq!((queue.run(), queue.bytes()), (15, 0));
     }
 
     #[test]
-    fn a_child_keeps_what_the_worker_held_and_loses_what_ran() {
+    fn one_prompt_callback_makes_all_prompt() {
         let queue = Queue::new();
-        let ran = Arc::new(AtomicUsize::new(0));
-        for _ in 0..4 {
-            let ran = Arc::clone(&ran);
-            queue.push(Callback::new(move || {
-                ran.fetch_add(1, Ordering::Relaxed);
-            }));
-        }
-        assert!(queue.next_batch());
-        let in_parent = queue.pop().unwrap(); // the callback that runs while somebody forks
-        queue.lock_taking();
-        assert!(queue.after_fork_in_child(1));
-        assert_eq!((queue.queued(), queue.done()), (4, 1));
-        assert!(queue.next_batch());
-        while let Some(callback) = queue.pop() {
+        assert_eq!(queue.pushed(), Pushed::Nothing);
+        let pushes = [Haste::Lazy, Haste::Lazy, Haste::Prompt, Haste::Lazy];
+        let found = pushes.map(|haste| {
+            queue.push(Callback::new(|| {}), haste);
+            queue.pushed()
+        });
+        use Pushed::{OnlyLazy, Prompt};
+        assert_eq!(found, [OnlyLazy, OnlyLazy, Prompt, Prompt]);
+        assert_eq!(queue.take(), Prompt);
+        assert_eq!((queue.pushed(), run_batch(&queue)), (Pushed::Nothing, 4));
+        queue.push(Callback::new(|| {}), Haste::Lazy);
+        assert_eq!((queue.take(), run_batch(&queue)), (OnlyLazy, 1));
+    }
+
+    #[test]
+    fn bytes_are_counted_while_they_are_pending() {
+        let queue = Queue::new();
+        queue.push(Callback::new(|| {}), Haste::Prompt);
+        let small = queue.bytes();
+        assert!((24..=48).contains(&small), "{small}");
+        let array = [0_u8; 1000];
+        queue.push(
+            Callback::new(move || assert_eq!(array[999], 0)),
+            Haste::Prompt,
+        );
+        queue.push(Callback::owning(|| {}, 4000), Haste::Prompt);
+        queue.push(Callback::owning(|| {}, 1 << 20), Haste::Prompt);
+        queue.push(Callback::claiming(|| {}, 1 << 30), Haste::Prompt);
+        let expected = 5000 + (1 << 20) + (1 << 30);
+        let all = queue.bytes();
+        assert!((expected..expected + 300).contains(&all), "{all}");
+        queue.take();
+        run_batch(&queue);
+        assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn who_wants_a_sum_is_told_when_it_is_reached_and_not_before() {
+        let queue = Queue::new();
+        let push = || {
+            queue.push(Callback::new(|| {}), Haste::Prompt);
+            queue.queued()
+        };
+        let run_one = || {
+            let callback = queue.pop().unwrap();
+            let bytes = callback.bytes();
             callback.run();
-            queue.ran();
-        }
-        assert_eq!((queue.done(), ran.load(Ordering::Relaxed)), (4, 3));
-        in_parent.run();
-    }
-
-    // `then_some` again: a refused claim made the worker that exists look absent.
-    #[test]
-    fn a_refused_claim_gave_the_worker_up() {
-        let queue = Queue::new();
-        let start = queue.claim_start().unwrap();
-        assert!(queue.claim_start().is_none() && queue.claim_start().is_none());
-        assert_eq!(queue.worker(), Worker::Starting);
-        start.succeeded();
-        assert!(queue.claim_start().is_none() && queue.claim_start().is_none());
-        assert_eq!(queue.worker(), Worker::Running);
+            queue.ran(bytes.weight(), bytes.apart())
+        };
+        let sums: Vec<u64> = (0..6).map(|_| push()).collect();
+        queue.take();
+        assert!(!queue.want(sums[3]) && !queue.want(sums[1]) && !queue.want(sums[4]));
+        let told: Vec<bool> = (0..2).map(|_| run_one()).collect();
+        assert_eq!(told, [false, true], "the nearest of three");
+        assert!(queue.want(sums[1]), "it is reached");
+        run_one(); // tells once more, of the wish that came too late
+        assert!(!queue.want(sums[4]) && !queue.want(sums[3]));
+        let told: Vec<bool> = (0..3).map(|_| run_one()).collect();
+        assert_eq!(told, [true, false, false], "a wish is good for one waking");
     }
 
     #[test]
@@ -387,22 +383,19 @@ mod tests {
                 s.spawn(|| {
                     for _ in 0..EACH {
                         let ran = Arc::clone(&ran);
-                        queue.push(Callback::new(move || {
-                            ran.fetch_add(1, Ordering::Relaxed);
-                        }));
+                        let count = move || _ = ran.fetch_add(1, Ordering::Relaxed);
+                        queue.push(Callback::new(count), Haste::Prompt);
                     }
                 });
             }
-            while queue.done() < 3 * EACH as u64 {
-                if !queue.next_batch() {
-                    queue.sleep();
-                }
-                while let Some(callback) = queue.pop() {
-                    callback.run();
-                    queue.ran();
+            while queue.run() < 3 * EACH as u64 {
+                queue.take();
+                if run_batch(&queue) == 0 {
+                    std::thread::yield_now();
                 }
             }
         });
         assert_eq!(ran.load(Ordering::Relaxed), 3 * EACH);
+        assert!(queue.is_done(queue.queued()));
     }
 }

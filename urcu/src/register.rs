@@ -1,30 +1,29 @@
 //! How a thread gets a slot, gives it back at its end, and whether it may wait for a grace period.
 //!
 //! Registration happens in the slow path of the first `read_lock`. Thread exit is caught by a pthread
-//! key, not by a Rust thread-local with drop glue: key hooks run after those, so they may use RCU.
+//! key, not by a Rust thread-local with drop glue: key hooks run after those, so they may use RCU. What uses
+//! RCU after the last round of hooks (glibc: four; a handler of a signal that the ending thread does not block)
+//! registers the thread once more, and nobody sees its end: the idle slot holds nothing back, and is used again when
+//! the arena would have to grow ([`Arena::sweep`](crate::arena::Arena)).
 //!
 //! In a signal handler the first use is safe where the key is among glibc's first 32 and a slot is free
 //! in a mapped chunk; else the thread must have read once before (rule A19). fork(2) in a handler that may
 //! have interrupted a registration is not supported (POSIX forbids fork in handlers since 2024).
 
-use core::cell::Cell;
+use crate::atomic::{AtomicU32, Ordering, fence};
 use core::ffi::c_void;
 use core::panic::Location;
-use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use crate::arena::{Slot, thread_id};
 use crate::flavor::Automatic;
-use crate::gp::Barriers;
+use crate::gp::Global;
+use crate::identity;
 use crate::stall::{self, Culprit, Report};
 use crate::sys;
-
-thread_local! {
-    /// How many `Thread` handles of any flavor the calling thread owns.
-    static HANDLES: Cell<u32> = const { Cell::new(0) };
-}
+use crate::trace;
 
 /// Claims a slot for the calling thread and brings it into its idle state.
-pub(crate) fn claim<B: Barriers>() -> &'static Slot {
+pub(crate) fn claim<B: Global>() -> &'static Slot {
     // Decides whether membarrier works, before this thread can be a reader (rule A19).
     let idle = B::idle();
     let slot = B::engine().arena.claim();
@@ -47,14 +46,17 @@ pub(crate) fn register<B: Automatic>() -> &'static Slot {
     }
     match key {
         Some(key) => sys::key_set(key, core::ptr::from_ref(slot).cast()),
-        None => slot.set_unwatched(),
+        None => {
+            slot.set_unwatched();
+            B::engine().counters.unwatched.add_one();
+        }
     }
     slot
 }
 
-/// A pthread key with this hook, made once. `None`: the process has no key left; then the slots of ended
-/// threads stay claimed.
-fn key(made: &AtomicU32, hook: sys::ExitHook) -> Option<u32> {
+/// A pthread key with this hook, made once. `None`: the process has no key left; then nobody sees threads
+/// end, and their slots stay claimed.
+pub(crate) fn key(made: &AtomicU32, hook: sys::ExitHook) -> Option<u32> {
     match made.load(Ordering::Acquire) {
         0 => {
             let key = sys::key_create(hook)?;
@@ -87,7 +89,7 @@ unsafe extern "C" fn on_thread_exit<B: Automatic>(slot: *mut c_void) {
 }
 
 /// Rule A7: a leaked guard is `&'static`, its references may live anywhere. Never use the slot again.
-fn abandon<B: Barriers>(slot: &Slot) {
+fn abandon<B: Global>(slot: &Slot) {
     let engine = B::engine();
     engine.arena.abandon(slot);
     engine.counters.abandoned.add_one();
@@ -101,7 +103,7 @@ fn abandon<B: Barriers>(slot: &Slot) {
 
 /// A thread ends that once had a handle: those that it still owns were leaked, so their guards may be
 /// `&'static` too. Their slots are never given back.
-unsafe extern "C" fn on_exit_with_handles<B: Barriers>(_: *mut c_void) {
+unsafe extern "C" fn on_exit_with_handles<B: Global>(_: *mut c_void) {
     let me = thread_id();
     for slot in B::engine().arena.slots() {
         // The automatic slot has a hook of its own, which may run before or after this one.
@@ -113,8 +115,8 @@ unsafe extern "C" fn on_exit_with_handles<B: Barriers>(_: *mut c_void) {
 }
 
 /// Counts a `Thread` handle of the calling thread, and sees to it that a leaked one is found.
-pub(crate) fn handle_made<B: Barriers>(slot: &Slot) {
-    HANDLES.set(HANDLES.get() + 1);
+pub(crate) fn handle_made<B: Global>(slot: &Slot) {
+    identity::count_handle();
     match key(&B::engine().handle_key, on_exit_with_handles::<B>) {
         Some(key) => sys::key_set(key, core::ptr::from_ref(slot).cast()),
         None => slot.set_unwatched(),
@@ -123,13 +125,13 @@ pub(crate) fn handle_made<B: Barriers>(slot: &Slot) {
 
 /// The end of [`handle_made`].
 pub(crate) fn handle_dropped() {
-    HANDLES.set(HANDLES.get() - 1);
+    identity::uncount_handle();
 }
 
 /// A slot of the calling thread that is inside a section of this domain, other than `except`.
-pub(crate) fn open_section<B: Barriers>(except: Option<&Slot>) -> Option<&'static Slot> {
+pub(crate) fn open_section<B: Global>(except: Option<&Slot>) -> Option<&'static Slot> {
     let automatic = B::thread_slot().filter(|slot| slot.word().depth() != 0);
-    if automatic.is_some() || HANDLES.get() == 0 {
+    if automatic.is_some() || !identity::owns_handles() {
         return automatic;
     }
     let me = thread_id();
@@ -142,20 +144,16 @@ pub(crate) fn open_section<B: Barriers>(except: Option<&Slot>) -> Option<&'stati
 
 /// Panics where waiting for a grace period of this domain would never end (rule A2, rcu-deadlock rules).
 #[track_caller]
-pub(crate) fn assert_may_wait<B: Barriers>(what: &str, except: Option<&Slot>) {
+pub(crate) fn assert_may_wait<B: Global>(what: &str, except: Option<&Slot>) {
     if let Some(slot) = open_section::<B>(except) {
         refuse::<B>(what, slot.place());
     }
-    assert!(
-        !stall::in_hook(),
-        "urcu {}: {what} inside the report hook",
-        B::NAME
-    );
+    trace::refuse_in_hook(B::NAME, what);
 }
 
 #[cold]
 #[track_caller]
-fn refuse<B: Barriers>(what: &str, place: Option<&Location<'_>>) -> ! {
+fn refuse<B: Global>(what: &str, place: Option<&Location<'_>>) -> ! {
     let section = if B::COUNTS_SECTIONS {
         "a read section"
     } else {

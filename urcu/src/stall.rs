@@ -4,17 +4,15 @@
 //! that it can neither hold up a grace period nor meet a lock that the reporting thread's caller holds;
 //! its panic is caught; a call that waits for a grace period is refused inside it (rule A21).
 
-use core::cell::Cell;
+use crate::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use core::fmt;
 use core::panic::Location;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::Builder;
 use std::time::Duration;
 
-use crate::arena::Slot;
+use crate::activity::Activity;
+use crate::arena::{Slot, thread_id};
 use crate::llist::{Linked, Llist};
 use crate::sys;
 
@@ -25,7 +23,7 @@ pub struct Culprit {
     pub tid: i32,
     /// The thread's name when it registered, NUL padded.
     pub name: [u8; 16],
-    /// Where its outermost section began; known only where urcu was built with debug assertions.
+    /// Where its outermost section began; known for srcu, and where urcu was built with debug assertions.
     pub place: Option<&'static Location<'static>>,
 }
 
@@ -60,20 +58,65 @@ impl fmt::Display for Culprit {
     }
 }
 
-/// Something that a daemon's author should see. Printed by `Display` as one line.
+/// A reader that holds a grace period back, as a stall report tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+pub struct Straggler {
+    /// Who it is.
+    pub culprit: Culprit,
+    /// How many sections it has open, one inside the other. For `qsbr` the registration is one.
+    pub depth: u64,
+    /// How many grace periods of the domain have begun since its section did.
+    pub behind: u64,
+    /// Its thread has ended inside the section: it will never leave.
+    pub dead: bool,
+    /// What its thread did when the report was made ready for the hook; `None` where nobody could tell.
+    pub activity: Option<Activity>,
+}
+
+impl fmt::Display for Straggler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            culprit,
+            depth,
+            behind,
+            ..
+        } = self;
+        write!(f, "{culprit}, depth {depth}, {behind} behind")?;
+        if self.dead {
+            return f.write_str("; the thread has ended, the wait never will");
+        }
+        match self.activity {
+            Some(activity) => write!(f, "; it {activity}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Something that a daemon's author should see. Printed by `Display` as one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Report {
-    /// A grace period has been waiting longer than [`set_stall_timeout`] for one reader.
+    /// A grace period has been waiting longer than [`set_stall_timeout`] for one reader. Told again each
+    /// time that this has passed once more.
     Stall {
-        /// `memb`, `mb` or `qsbr`.
+        /// `memb`, `mb`, `qsbr` or `srcu`.
         flavor: &'static str,
-        /// The reader.
+        /// The reader that the grace period waits for at the moment. For srcu the thread that opened the section, wherever its guard is now.
         culprit: Culprit,
-        /// How long the grace period has waited.
+        /// How long the grace period has waited for it.
         waited: Duration,
         /// The reader's thread has already ended inside its section: this wait never ends.
         dead: bool,
+        /// The number of the grace period in its domain; `None` for one at leisure, which
+        /// lazy callbacks get.
+        round: Option<u64>,
+        /// Callbacks of the domain that wait, for this grace period or a later one.
+        callbacks: u64,
+        /// All readers that hold the grace period back, the first 16 of them. Empty if all have just left.
+        stragglers: Vec<Straggler>,
+        /// How many there are beyond those.
+        more: usize,
     },
     /// A thread ended inside a read section; all later grace periods of the domain wait for ever.
     DiedInSection {
@@ -87,10 +130,51 @@ pub enum Report {
         /// `memb`, `mb` or `qsbr`.
         flavor: &'static str,
     },
+    /// A thread waits for an srcu grace period while a section is open that it began itself. Unless the
+    /// section's guard has gone to another thread, the wait never ends.
+    WaitsForItself {
+        /// `srcu`.
+        flavor: &'static str,
+        /// The section.
+        culprit: Culprit,
+    },
+    /// The last handle of an srcu domain was dropped while a section was open, which somebody forgot: the
+    /// domain's memory is never freed.
+    DroppedInSection {
+        /// `srcu`.
+        flavor: &'static str,
+        /// The forgotten section.
+        culprit: Culprit,
+    },
+    /// The last handle of an srcu domain was dropped while callbacks were queued and no worker could be
+    /// started: they never run.
+    CallbacksLeaked {
+        /// `srcu`.
+        flavor: &'static str,
+        /// How many.
+        callbacks: u64,
+    },
     /// The callback worker could not be started; callbacks stay queued, each `call` tries again.
     NoWorker {
         /// `memb`, `mb` or `qsbr`.
         flavor: &'static str,
+    },
+    /// More is queued than the hard limit allows, by calls that cannot be refused. Told once, until the
+    /// backlog is below the limit again.
+    OverLimit {
+        /// `memb`, `mb` or `qsbr`.
+        flavor: &'static str,
+        /// Bytes that are pending.
+        bytes: u64,
+        /// The hard limit.
+        limit: u64,
+    },
+    /// An [`RcuHead`](crate::RcuHead) was queued that is queued already. It stays queued once.
+    HeadQueuedTwice {
+        /// `memb`, `mb` or `qsbr`.
+        flavor: &'static str,
+        /// Where the second `call_head` stands.
+        place: &'static Location<'static>,
     },
 }
 
@@ -101,17 +185,30 @@ impl fmt::Display for Report {
                 flavor,
                 culprit,
                 waited,
-                dead,
+                round,
+                callbacks,
+                stragglers,
+                more,
+                ..
             } => {
-                write!(
-                    f,
-                    "urcu {flavor}: grace period stalled for {waited:.1?} by {culprit}"
-                )?;
-                if *dead {
-                    f.write_str("; the thread has ended, the wait never will")
-                } else {
-                    Ok(())
+                write!(f, "urcu {flavor}: grace period ")?;
+                if let Some(round) = round {
+                    write!(f, "{round} ")?;
                 }
+                write!(f, "stalled for {waited:.1?} by ")?;
+                match stragglers.split_first() {
+                    Some((first, others)) => {
+                        write!(f, "{first}")?;
+                        others
+                            .iter()
+                            .try_for_each(|other| write!(f, "; by {other}"))?;
+                    }
+                    None => write!(f, "{culprit}, who has left just now")?,
+                }
+                if *more > 0 {
+                    write!(f, "; by {more} others")?;
+                }
+                write!(f, "; {callbacks} callbacks wait")
             }
             Self::DiedInSection { flavor, culprit } => write!(
                 f,
@@ -121,28 +218,66 @@ impl fmt::Display for Report {
             Self::CallbackPanicked { flavor } => {
                 write!(f, "urcu {flavor}: a callback panicked; it counts as run")
             }
+            Self::WaitsForItself { flavor, culprit } => write!(
+                f,
+                "urcu {flavor}: {culprit} waits for a grace period inside that section of the same \
+                 domain; unless its guard has gone to another thread, the wait never ends"
+            ),
+            Self::DroppedInSection { flavor, culprit } => write!(
+                f,
+                "urcu {flavor}: a domain was dropped in a section of {culprit}, which was forgotten; \
+                 the domain is leaked"
+            ),
+            Self::CallbacksLeaked { flavor, callbacks } => write!(
+                f,
+                "urcu {flavor}: a domain was dropped with {callbacks} callbacks queued and no worker to be \
+                 had; they never run"
+            ),
             Self::NoWorker { flavor } => {
                 write!(
                     f,
                     "urcu {flavor}: cannot start the callback worker; callbacks stay queued"
                 )
             }
+            Self::OverLimit {
+                flavor,
+                bytes,
+                limit,
+            } => write!(
+                f,
+                "urcu {flavor}: {bytes} bytes wait for a grace period, {limit} are allowed"
+            ),
+            Self::HeadQueuedTwice { flavor, place } => write!(
+                f,
+                "urcu {flavor}: the head given to call_head at {place} is queued already"
+            ),
+        }
+    }
+}
+
+impl Report {
+    /// Adds what takes a look at /proc. For the reporter's thread, which nobody waits for.
+    fn look(&mut self) {
+        if let Self::Stall { stragglers, .. } = self {
+            for straggler in stragglers {
+                straggler.activity = Activity::of(straggler.culprit.tid);
+            }
         }
     }
 }
 
 fn print(report: &Report) {
-    // A closed standard error is nobody's fault here.
-    let _ = writeln!(std::io::stderr(), "{report}");
+    // Not std's standard error: a child forked while another thread holds its lock would wait for it for ever.
+    // One system call for the line, so that lines of several threads do not mix.
+    sys::warn(&format!("{report}\n"));
 }
 
 /// A `fn(&Report)`, or null for [`print`]. Not a mutex: a fork must never find it locked.
 static HOOK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static TIMEOUT_MS: AtomicU64 = AtomicU64::new(21_000);
 
-thread_local! {
-    static IN_HOOK: Cell<bool> = const { Cell::new(false) };
-}
+/// The [`thread_id`] of the thread that runs the hook, or ran it last.
+static REPORTER: AtomicU64 = AtomicU64::new(0);
 
 /// Sets where reports go, for all domains. The default prints a line on standard error.
 ///
@@ -169,7 +304,8 @@ pub fn set_stall_timeout(timeout: Duration) {
 
 /// Whether the calling thread runs the report hook at the moment.
 pub(crate) fn in_hook() -> bool {
-    IN_HOOK.get()
+    // Only the reporter itself ever stores its number, so it sees it; a number is never used again.
+    REPORTER.load(Ordering::Relaxed) == thread_id()
 }
 
 /// Reports that no hook has seen yet, newest first. Lock-free: a fork must never find it locked.
@@ -184,18 +320,19 @@ pub(crate) fn report(report: Report) {
     if REPORTING.swap(true, Ordering::SeqCst) {
         return;
     }
-    let builder = Builder::new().name("urcu-report".into());
-    if sys::with_signals_blocked(|| builder.spawn(run_hook)).is_err() {
+    if sys::with_signals_blocked(|| sys::spawn("urcu-report", run_hook)).is_err() {
         REPORTING.store(false, Ordering::SeqCst);
         PENDING.take_all().for_each(|report| print(&report));
     }
 }
 
 fn run_hook() {
-    IN_HOOK.set(true);
+    REPORTER.store(thread_id(), Ordering::Relaxed);
     loop {
         let mut reports: Vec<_> = PENDING.take_all().collect();
-        while let Some(report) = reports.pop() {
+        while let Some(queued) = reports.pop() {
+            let mut report = Report::clone(&queued);
+            report.look();
             let at = HOOK.load(Ordering::Acquire);
             let hook = if at.is_null() {
                 print
@@ -288,18 +425,43 @@ mod tests {
             name,
             place: None,
         };
-        let waited = Duration::from_secs(21);
-        let text = Report::Stall {
+        let straggler = |tid, dead, activity| Straggler {
+            culprit: Culprit { tid, ..culprit },
+            depth: 2,
+            behind: 3,
+            dead,
+            activity,
+        };
+        let mut report = Report::Stall {
             flavor: "memb",
             culprit,
-            waited,
+            waited: Duration::from_secs(21),
             dead: true,
-        }
-        .to_string();
-        assert!(
-            text.contains("thread 42 (worker)") && text.contains("21.0s"),
-            "{text}"
+            round: Some(7),
+            callbacks: 5,
+            stragglers: vec![
+                straggler(42, true, Some(Activity::Ended)),
+                straggler(43, false, Some(Activity::Sleeps)),
+            ],
+            more: 0,
+        };
+        assert_eq!(
+            report.to_string(),
+            "urcu memb: grace period 7 stalled for 21.0s by thread 42 (worker), depth 2, 3 behind; \
+             the thread has ended, the wait never will; by thread 43 (worker), depth 2, 3 behind; it sleeps; \
+             5 callbacks wait"
         );
-        assert!(text.contains("has ended"), "{text}");
+        if let Report::Stall {
+            stragglers, more, ..
+        } = &mut report
+        {
+            stragglers.clear();
+            *more = 3;
+        }
+        assert_eq!(
+            report.to_string(),
+            "urcu memb: grace period 7 stalled for 21.0s by thread 42 (worker), who has left just now; by 3 \
+             others; 5 callbacks wait"
+        );
     }
 }

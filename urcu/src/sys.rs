@@ -5,6 +5,7 @@
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
+use std::alloc::{Layout, dealloc};
 use std::time::Duration;
 
 #[cfg(not(target_os = "linux"))]
@@ -106,15 +107,65 @@ pub(crate) fn membarrier_private_expedited() -> Result<(), i32> {
     membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
 }
 
+/// A full barrier on every CPU, by waiting until each has been through the scheduler: interrupts nobody, takes
+/// some ms, needs no registration. Refused on kernels with `nohz_full` processors.
+pub(crate) fn membarrier_global() -> Result<(), i32> {
+    membarrier(libc::MEMBARRIER_CMD_GLOBAL)
+}
+
 /// Whether an error of [`membarrier_private_expedited`] says "not now" and not "not allowed".
 pub(crate) fn is_transient(errno: i32) -> bool {
     matches!(errno, libc::ENOMEM | libc::EINTR | libc::EAGAIN)
+}
+
+/// Lets other threads run.
+pub(crate) fn yield_now() {
+    std::thread::yield_now();
+}
+
+/// Gives memory back to the global allocator. Here only because it is a way out: models have another.
+///
+/// # Safety
+/// 1. `at` was allocated by the global allocator with this layout, and nobody uses or frees it.
+#[inline]
+pub(crate) unsafe fn free(at: NonNull<u8>, layout: Layout) {
+    // SAFETY: clause 1.
+    unsafe { dealloc(at.as_ptr(), layout) };
+}
+
+/// The time since some moment, the same for all threads, which is never set back. No system call.
+pub(crate) fn monotonic() -> Duration {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is valid for writes; CLOCK_MONOTONIC exists on every Linux, so this cannot fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32) // CAST: below 10^9
 }
 
 /// The kernel's id of the calling thread, as `ps -T` shows it.
 pub(crate) fn gettid() -> i32 {
     // SAFETY: takes nothing, always succeeds.
     unsafe { libc::gettid() }
+}
+
+/// The process, which is also the tid of its first thread.
+fn pid() -> i32 {
+    // SAFETY: takes nothing, always succeeds.
+    unsafe { libc::getpid() }
+}
+
+/// Whether this process has a thread with that tid. True where that cannot be told. Async-signal-safe, keeps
+/// errno.
+pub(crate) fn thread_exists(tid: i32) -> bool {
+    let saved = errno();
+    let pid = pid();
+    // SAFETY: takes integers; signal 0 is sent to nobody.
+    let ret = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, 0) };
+    let gone = ret == -1 && errno() == libc::ESRCH;
+    set_errno(saved);
+    !gone
 }
 
 /// The calling thread's name, NUL padded.
@@ -125,14 +176,20 @@ pub(crate) fn thread_name() -> [u8; 16] {
     name
 }
 
-/// How many CPUs this process may run on; at least 1.
+/// On how many CPUs the calling thread or the process's first one may run; at least 1.
 pub(crate) fn cpus() -> usize {
+    affinity_of(0).max(affinity_of(pid()))
+}
+
+fn affinity_of(tid: i32) -> usize {
     // SAFETY: all-zero bytes are a valid (empty) cpu_set_t.
     let mut set: libc::cpu_set_t = unsafe { core::mem::zeroed() };
     // SAFETY: `set` is valid for writes of its own size.
-    let ret = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
+    let ret = unsafe { libc::sched_getaffinity(tid, size_of::<libc::cpu_set_t>(), &raw mut set) };
     if ret != 0 {
-        return 1;
+        // EINVAL: the kernel's mask is longer, so there may be more than this. Else forbidden, or no such
+        // thread any more: whoever takes one CPU for many loses some microseconds, the reverse much more.
+        return libc::CPU_SETSIZE as usize; // CAST: 1024
     }
     // SAFETY: reads the set that was just filled.
     let count = unsafe { libc::CPU_COUNT(&set) };
@@ -194,6 +251,13 @@ pub(crate) fn key_set(key: u32, value: *const c_void) {
     unsafe { libc::pthread_setspecific(key, value) };
 }
 
+/// The calling thread's value of `key`; null if it has set none. Allocates nothing.
+#[inline]
+pub(crate) fn key_get(key: u32) -> *const c_void {
+    // SAFETY: the key came from `key_create`; the value is opaque to the library.
+    unsafe { libc::pthread_getspecific(key) }
+}
+
 /// Runs `f` with all signals blocked but those that a thread raises itself by a fault, so that a thread
 /// which `f` starts inherits that mask, and crash handlers still work there.
 pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
@@ -229,6 +293,73 @@ pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// A thread that [`spawn`] started. Dropping it detaches it.
+///
+/// # Invariants
+/// 1. The thread is joinable, and nobody else joins or detaches it.
+#[derive(Debug)]
+pub(crate) struct Thread(libc::pthread_t);
+
+impl Thread {
+    /// Waits for its end.
+    pub(crate) fn join(self) {
+        // SAFETY: invariant 1; who asks is another thread (`shutdown` is refused in callbacks), and needs no
+        // result.
+        unsafe { libc::pthread_join(self.0, core::ptr::null_mut()) };
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // SAFETY: invariant 1: the id is valid, even if the thread has ended.
+        unsafe { libc::pthread_detach(self.0) };
+    }
+}
+
+/// Starts a thread that runs `body` and inherits the caller's signal mask; an errno if that fails.
+///
+/// Not `std::thread`: its threads take a lock of std's own as they begin and as they end (the table of stack
+/// guards). A child forked while another thread was just there finds that lock held for ever, and its first
+/// thread would never get to `body`. Nothing here takes a lock that glibc does not repair at fork. The price:
+/// std calls the thread unnamed when it panics, and does not explain an overflow of its stack.
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<Thread, i32> {
+    struct Start<F> {
+        name: [u8; 16],
+        body: F,
+    }
+    extern "C" fn run<F: FnOnce()>(start: *mut c_void) -> *mut c_void {
+        // SAFETY: the box that `spawn` gave to this thread alone.
+        let start = unsafe { Box::from_raw(start.cast::<Start<F>>()) };
+        // SAFETY: PR_SET_NAME reads a NUL-terminated string; the last of the 16 bytes is always 0.
+        unsafe { libc::prctl(libc::PR_SET_NAME, start.name.as_ptr()) };
+        (start.body)();
+        core::ptr::null_mut()
+    }
+    fn entry<F: FnOnce()>(_: &Start<F>) -> extern "C" fn(*mut c_void) -> *mut c_void {
+        run::<F>
+    }
+    let mut padded = [0; 16];
+    let kept = name.len().min(15);
+    padded[..kept].copy_from_slice(&name.as_bytes()[..kept]);
+    let start = Start { name: padded, body };
+    let run = entry(&start);
+    let start = Box::into_raw(Box::new(start));
+    let mut thread = core::mem::MaybeUninit::<libc::pthread_t>::uninit();
+    // SAFETY: `thread` is valid for writes; null attributes are the defaults; `run` takes what `start` points
+    // at, which nobody else uses from here on.
+    let ret =
+        unsafe { libc::pthread_create(thread.as_mut_ptr(), core::ptr::null(), run, start.cast()) };
+    if ret != 0 {
+        // SAFETY: no thread was made, so the box is still ours.
+        drop(unsafe { Box::from_raw(start) });
+        return Err(ret);
+    }
+    // SAFETY: pthread_create succeeded and so has stored the id.
+    // INVARIANT: 1: the attributes say joinable, and the id has not left this function.
+    Ok(Thread(unsafe { thread.assume_init() }))
+}
+
 /// A fork hook.
 pub(crate) type ForkHook = unsafe extern "C" fn();
 
@@ -240,7 +371,45 @@ pub(crate) fn at_fork(prepare: ForkHook, parent: ForkHook, child: ForkHook) -> b
 
 /// Writes one line to standard error and aborts. Async-signal-safe.
 pub(crate) fn die(line: &str) -> ! {
+    warn(line);
+    std::process::abort()
+}
+
+/// Keeps the shared object that contains `code` mapped for the life of the process; `false` if the dynamic
+/// linker refuses. May be called by a constructor: the linker's lock is recursive.
+#[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
+pub(crate) fn pin_object_of(code: *const c_void) -> bool {
+    let object_of = |address: *const c_void| {
+        // SAFETY: all-zero bytes are a valid `Dl_info`.
+        let mut info: libc::Dl_info = unsafe { core::mem::zeroed() };
+        // SAFETY: `info` is valid for writes; any address may be asked for.
+        let found = unsafe { libc::dladdr(address, &raw mut info) };
+        (found != 0).then_some(info)
+    };
+    // SAFETY: takes an integer. The address of the program headers of the main program.
+    let headers = unsafe { libc::getauxval(libc::AT_PHDR) };
+    let program = object_of(core::ptr::without_provenance(headers as usize));
+    match (object_of(code), program) {
+        // The main program is never unloaded, and cannot be opened by its name.
+        (Some(object), Some(program)) if object.dli_fbase == program.dli_fbase => true,
+        (Some(object), _) => {
+            let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+            // SAFETY: `dli_fname` is the name under which the object is loaded, so nothing is loaded here,
+            // no constructor runs, and the linker finds the object by that very string.
+            !unsafe { libc::dlopen(object.dli_fname, flags) }.is_null()
+        }
+        (None, _) => false,
+    }
+}
+
+/// A static program has one object, and musl's dlclose(3) unmaps nothing.
+#[cfg(not(all(target_env = "gnu", not(target_feature = "crt-static"))))]
+pub(crate) fn pin_object_of(_: *const c_void) -> bool {
+    true
+}
+
+/// Writes one line to standard error. Async-signal-safe.
+pub(crate) fn warn(line: &str) {
     // SAFETY: write(2) reads `line.len()` bytes of `line`.
     unsafe { libc::write(2, line.as_ptr().cast(), line.len()) };
-    std::process::abort()
 }

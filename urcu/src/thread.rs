@@ -4,14 +4,14 @@
 //! reference lives across a quiescent state. Each registration owns a slot of its own, which its `Drop`
 //! alone gives back: a leaked `Thread` hands out `&'static` guards.
 
+use crate::atomic::Ordering;
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::Ordering;
 
 use crate::arena::Slot;
 use crate::flavor::{Flavor, Memb, Qsbr, engine};
-use crate::gp::Barriers;
-use crate::guard::Guard;
+use crate::gp::{Barriers as _, Caller};
+use crate::guard::{Guard, note_place};
 use crate::register;
 use crate::word::Word;
 
@@ -46,10 +46,12 @@ pub struct Thread<F: Flavor = Memb> {
 }
 
 impl<F: Flavor> Thread<F> {
+    #[track_caller]
     pub(crate) fn new() -> Self {
         let slot = register::claim::<F::Barriers>();
         register::handle_made::<F::Barriers>(slot);
         if !F::Barriers::COUNTS_SECTIONS {
+            note_place(slot);
             F::Barriers::publish(&slot.word, engine::<F>().sequence().raw());
         }
         Self {
@@ -76,22 +78,22 @@ impl<F: Flavor> Thread<F> {
     #[doc(alias = "synchronize_rcu")]
     #[track_caller]
     pub fn synchronize(&mut self) {
-        self.wait("synchronize", || {
-            let automatic = usize::from(F::Barriers::thread_slot().is_some());
-            engine::<F>().synchronize::<F::Barriers>(1 + automatic);
+        self.wait("synchronize", |caller| {
+            engine::<F>().synchronize::<F::Barriers>(caller);
         });
     }
 
     /// Runs a wait of this domain, offline where an online registration would hold it back.
     #[track_caller]
-    pub(crate) fn wait<R>(&mut self, what: &str, wait: impl FnOnce() -> R) -> R {
+    pub(crate) fn wait<R>(&mut self, what: &str, wait: impl FnOnce(Caller<'_>) -> R) -> R {
+        let caller = Caller::here::<F::Barriers>(Some(self.slot));
         if F::Barriers::COUNTS_SECTIONS {
             register::assert_may_wait::<F::Barriers>(what, None);
-            return wait();
+            return wait(caller);
         }
         register::assert_may_wait::<F::Barriers>(what, Some(self.slot));
         let _online = go_offline::<F>(self.slot);
-        wait()
+        wait(caller)
     }
 }
 
@@ -110,20 +112,11 @@ impl Thread<Qsbr> {
     /// ```
     #[doc(alias = "rcu_quiescent_state")]
     #[inline]
+    #[track_caller]
     pub fn quiescent_state(&mut self) {
         let now = engine::<Qsbr>().sequence_to_announce();
         if self.slot.word().raw() != now.raw() {
-            self.announce(now.raw());
-        }
-    }
-
-    #[cold]
-    fn announce(&self, word: u64) {
-        // Release pairs with the scan: reads before it happen before what follows the grace period. An
-        // exchange, so that the test of the request comes after the store (rule A14): no lost wake-up.
-        let left = Word::from_raw(self.slot.word.swap(word, Ordering::SeqCst));
-        if engine::<Qsbr>().is_armed_after_exchange() {
-            engine::<Qsbr>().wake_sleepers(left);
+            announce(self.slot, now.raw());
         }
     }
 
@@ -134,10 +127,24 @@ impl Thread<Qsbr> {
     /// one fence.
     #[doc(alias = "rcu_thread_offline")]
     #[doc(alias = "rcu_thread_online")]
+    #[track_caller]
     pub fn offline<R>(&mut self, blocking: impl FnOnce() -> R) -> R {
         let _online = go_offline::<Qsbr>(self.slot);
+        note_place(self.slot); // of the section that begins at the end
         blocking()
     }
+}
+
+/// Not a method: the handle's address would escape into it, and the caller's loop would have to read the
+/// handle again after every announcement.
+#[cold]
+#[track_caller]
+fn announce(slot: &Slot, word: u64) {
+    note_place(slot);
+    // Release pairs with the scan: reads before it happen before what follows the grace period. An
+    // exchange, so that the test of the request comes after the store (rule A14): no lost wake-up.
+    let left = Word::from_raw(slot.word.swap(word, Ordering::SeqCst));
+    engine::<Qsbr>().answer_after_exchange(left);
 }
 
 /// Goes online when dropped; private, so that nobody can forget it.
@@ -145,9 +152,7 @@ struct Online<F: Flavor>(&'static Slot, PhantomData<F>);
 
 fn go_offline<F: Flavor>(slot: &'static Slot) -> Online<F> {
     let left = Word::from_raw(slot.word.swap(Word::IDLE.raw(), Ordering::SeqCst));
-    if engine::<F>().is_armed_after_exchange() {
-        engine::<F>().wake_sleepers(left);
-    }
+    engine::<F>().answer_after_exchange(left);
     Online(slot, PhantomData)
 }
 

@@ -7,8 +7,12 @@
 //! +--------------------------------------+--+--+--------------+
 //! ```
 //! * depth: how many sections are open, 0 to 16 383; what goes beyond is counted in the slot.
-//! * F, *fallback*: set where membarrier is absent, idle or not; it only forces the slow path.
+//! * F, *fallback*: set where membarrier is absent and while a thread is parked, idle or not; it only forces
+//!   the slow path, with its fence.
 //! * U, *unregistered*: only in the sentinel slot; it forces the slow path too.
+//!
+//! In the slots of [`crate::srcu`] each guard has a word of its own, depth 0 or 1, and the flags say who may
+//! use an idle slot: see [`Word::KEPT`] and [`Word::SHED`].
 //!
 //! Depth and flags are different things (rule A10): scan, misuse check and thread exit look at
 //! [`Word::depth`]; only the fast-path branch looks at all 16 bits.
@@ -30,6 +34,11 @@ impl Word {
     pub(crate) const IDLE_FALLBACK: Self = Self(FALLBACK);
     /// The sentinel's word.
     pub(crate) const SENTINEL: Self = Self(UNREGISTERED);
+    /// The word of an idle srcu slot that one thread keeps for its next section. (0: anybody may claim it.)
+    pub(crate) const KEPT: Self = Self(FALLBACK);
+    /// The word of an srcu slot whose section another thread had open at a fork: over, in this child, but
+    /// the slot belongs to its guard, which may still exist.
+    pub(crate) const SHED: Self = Self(UNREGISTERED);
     /// The deepest nesting that the word itself counts.
     pub(crate) const MAX_DEPTH: u64 = DEPTH;
 
@@ -66,9 +75,13 @@ impl Word {
     }
 
     /// Whether the fallback flag is set.
-    #[cfg(test)]
     pub(crate) const fn is_fallback(self) -> bool {
         self.0 & FALLBACK != 0
+    }
+
+    /// The same without the fallback flag.
+    pub(crate) const fn without_fallback(self) -> Self {
+        Self(self.0 & !FALLBACK)
     }
 
     /// The word of a first section that began at `sequence`, flags kept.
@@ -95,6 +108,11 @@ impl Word {
     #[inline]
     pub(crate) const fn holds_back(self, target: Sequence) -> bool {
         self.depth() != 0 && self.began_before(target)
+    }
+
+    /// How many grace periods have begun between this word's sequence and `now`.
+    pub(crate) const fn steps_behind(self, now: Sequence) -> u64 {
+        (now.0 >> SHIFT).saturating_sub(self.0 >> SHIFT)
     }
 
     /// Whether the word's sequence is older than `target`.
@@ -179,6 +197,8 @@ mod tests {
         let old = Sequence::FIRST;
         let new = old.next();
         assert!(Word::IDLE.entered(old).holds_back(new));
+        assert_eq!(Word::IDLE.entered(old).deeper().steps_behind(new.next()), 2);
+        assert_eq!(Word::IDLE.entered(new).steps_behind(old), 0);
         assert!(Word::IDLE.entered(old).deeper().holds_back(new));
         assert!(Word::IDLE_FALLBACK.entered(old).holds_back(new));
         assert!(!Word::IDLE.entered(new).holds_back(new));

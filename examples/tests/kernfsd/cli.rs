@@ -1,5 +1,6 @@
 //! The command line, and machines where something is missing.
 
+use std::fs;
 use std::process::{Command, Output, Stdio};
 
 use crate::daemon::{Scratch, assert_closing_table, program, run};
@@ -77,6 +78,31 @@ fn without_proc_it_says_so_and_ends() {
 }
 
 #[test]
+fn a_shortage_of_descriptors_is_told() {
+    let mut told = 0;
+    // From what is enough to start with to what is enough for all.
+    for limit in 5..12 {
+        let script = format!(
+            "ulimit -n {limit}; exec {} --no-mount --seconds=1 --readers=1",
+            program().display()
+        );
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() && text.is_empty() {
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(
+                !text.contains("processes at the end: 0\n"),
+                "{limit}: {text}"
+            );
+            break;
+        }
+        assert!(text.contains("Too many open files"), "{limit}: {text}");
+        told += 1;
+    }
+    assert!((1..7).contains(&told), "{told}");
+}
+
+#[test]
 fn without_fuse_it_says_so_in_one_line_and_runs() {
     let scratch = Scratch::new();
     for options in ["", &format!("--mount {}", scratch.path().display())] {
@@ -96,5 +122,27 @@ fn without_fuse_it_says_so_in_one_line_and_runs() {
             "{first}"
         );
         assert_closing_table(&text);
+    }
+}
+
+#[test]
+fn a_wrong_directory_is_an_error_without_fuse_too() {
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("file"), "").unwrap();
+    for (name, why) in [
+        ("missing", "does not exist"),
+        ("file", "not a directory"),
+        (".", "not empty"),
+    ] {
+        let options = format!("--seconds=1 --mount {}/{name}", scratch.path().display());
+        let Some(output) = in_broken_namespace("mount -t tmpfs none /dev", &options) else {
+            return;
+        };
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(
+            text.starts_with("kernfsd: ") && text.contains(why),
+            "{text}"
+        );
     }
 }

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::process::{Child, Command};
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -182,6 +184,36 @@ fn pollers_are_told_and_the_holder_of_a_dead_process_gets_enodev() {
 }
 
 #[test]
+fn who_sleeps_in_poll_when_the_process_ends_is_woken() {
+    let daemon = Daemon::start::<&str>([]);
+    let Some(dir) = daemon.mount_point() else {
+        return;
+    };
+    for _ in 0..5 {
+        let mut sleeper = Sleeper::new();
+        let pid = sleeper.0.id();
+        // From here on nothing of it changes but that it ends.
+        let named = dir.join(format!("by-name/sleep.{pid}"));
+        eventually("the process is shown", || named.exists().then_some(()));
+        let file = Arc::new(File::open(dir.join(format!("procs/{pid}/comm"))).unwrap());
+        text_of(&file).unwrap();
+        let (tell, told) = mpsc::channel();
+        let polled = Arc::clone(&file);
+        // Without a timeout: when that ends, poll(2) looks again, and would see what nobody told.
+        let asleep = thread::spawn(move || {
+            let mut fds = [PollFd::new(&*polled, PollFlags::PRI)];
+            poll(&mut fds, None).unwrap();
+            let _ = tell.send(fds[0].revents()); // nobody listens where the test has failed
+        });
+        sleeper.end();
+        let revents = told.recv_timeout(WATCHDOG).expect("nobody woke it");
+        assert!(revents.contains(PollFlags::PRI | PollFlags::ERR));
+        asleep.join().unwrap();
+        assert_eq!(text_of(&file), Err(Some(Errno::NODEV)));
+    }
+}
+
+#[test]
 fn a_signal_ends_it_with_the_table_and_without_a_mount() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let daemon = Daemon::start::<&str>([]);
@@ -215,4 +247,21 @@ fn after_sigkill_the_next_one_takes_the_same_directory() {
     assert!(status.success());
     assert!(!is_mounted(scratch.path()));
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_sigkill_left_in_the_temporary_directory_is_taken_away() {
+    let daemon = Daemon::start::<&str>([]);
+    let Some(dir) = daemon.mount_point() else {
+        return;
+    };
+    daemon.end(Signal::KILL);
+    let (code, _, err) = run(["--seconds=1", "--readers=1"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(!is_mounted(&dir));
+    // Not exists(): that is false for a dead mount too.
+    assert_eq!(
+        fs::symlink_metadata(&dir).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
 }

@@ -176,6 +176,10 @@ wire! {
     GetattrIn(16) { flags: u32, dummy: u32, fh: u64 }
     /// The start of SETATTR; the values behind it are never used.
     SetattrIn(16) { valid: u32, padding: u32, fh: u64 }
+    /// Before the name.
+    MkdirIn(8) { mode: u32, umask: u32 }
+    /// Before the two names.
+    RenameIn(8) { newdir: u64 }
     OpenIn(8) { flags: u32, open_flags: u32 }
     OpenOut(16) { fh: u64, open_flags: u32, backing_id: i32 }
     /// READ, READDIR and WRITE share this layout.

@@ -14,7 +14,7 @@ use super::abi::{self, fattr};
 use super::handles::{Handle, Handles};
 use super::retry::Retries;
 use super::table::NodeTable;
-use crate::cx::Cancel;
+use crate::cred::{Caller, Cred};
 use crate::error::Errno;
 use crate::flags::{OpenFlags, PollFlags};
 use crate::mode::{Kind, Stat};
@@ -136,8 +136,63 @@ impl Adapter {
         link.readlink().map_err(|error| error.errno())
     }
 
+    fn dir(&self, id: u64) -> Result<Dir, Errno> {
+        self.node(id)?.as_dir().ok_or(Errno::ENOTDIR)
+    }
+
+    /// What a callback of the tree's owner said to `who`, about these nodes.
+    fn said(&self, who: u32, result: crate::Result<()>, nodes: &[&Node]) -> Result<(), Errno> {
+        let result = result.map_err(|error| {
+            let gone = nodes.iter().find(|node| !node.is_active());
+            match gone.filter(|_| error.errno() == Errno::ENODEV) {
+                Some(node) => self.removed(who, node),
+                None => error.errno(),
+            }
+        });
+        self.ended(who, result)
+    }
+
+    /// MKDIR: counts a lookup of what the callback made. ENOENT if that was not what was asked for.
+    pub(super) fn mkdir(
+        &self,
+        who: u32,
+        parent: u64,
+        name: &[u8],
+        mode: u32,
+    ) -> Result<Stat, Errno> {
+        let dir = self.dir(parent)?;
+        self.said(who, dir.user_mkdir(name, mode), &[&dir])?;
+        let stat = self.lookup(who, parent, name)?;
+        if stat.kind != Kind::Dir {
+            // The kernel refuses it, and will not give the lookup back.
+            self.forget(stat.id, 1);
+            return Err(Errno::ENOENT);
+        }
+        Ok(stat)
+    }
+
+    /// RMDIR.
+    pub(super) fn rmdir(&self, who: u32, parent: u64, name: &[u8]) -> Result<(), Errno> {
+        let dir = live_child(&self.dir(parent)?, name).ok_or(Errno::ENOENT)?;
+        let dir = dir.as_dir().ok_or(Errno::ENOTDIR)?;
+        self.said(who, dir.user_rmdir(), &[&dir])
+    }
+
+    /// RENAME, of what has a name in a directory to a name in a directory.
+    pub(super) fn rename(
+        &self,
+        who: u32,
+        (parent, name): (u64, &[u8]),
+        (new_parent, new_name): (u64, &[u8]),
+    ) -> Result<(), Errno> {
+        let node = live_child(&self.dir(parent)?, name).ok_or(Errno::ENOENT)?;
+        let to = self.dir(new_parent)?;
+        self.said(who, node.user_rename(&to, new_name), &[&node, &to])
+    }
+
     /// OPEN: returns the fh. Runs the file's `open` callback.
-    pub(super) fn open(&self, who: u32, id: u64, flags: u32) -> Result<u64, Errno> {
+    pub(super) fn open(&self, cred: Cred, id: u64, flags: u32) -> Result<u64, Errno> {
+        let who = cred.pid;
         let node = self.node(id)?;
         let file = node.as_file().ok_or(Errno::EINVAL)?;
         let flags = flags.cast_signed();
@@ -150,7 +205,7 @@ impl Adapter {
         let result = if flags & sys::O_DIRECT != 0 {
             Err(Errno::EINVAL)
         } else {
-            match file.open(access) {
+            match file.open_admitted(access, cred) {
                 Ok(file) => Ok(self.handles.insert(id, node, Some(file))),
                 Err(_) if !node.is_active() => Err(self.removed(who, &node)),
                 Err(error) => Err(error.errno()),
@@ -170,11 +225,11 @@ impl Adapter {
         fh: u64,
         offset: u64,
         out: &mut [u8],
-        cancel: &Cancel,
+        caller: Caller<'_>,
     ) -> Result<usize, Errno> {
         let handle = self.handle(fh)?;
         let file = handle.file.as_ref().ok_or(Errno::EISDIR)?;
-        file.read_at_with(out, offset, cancel)
+        file.read_at_with(out, offset, caller)
             .map_err(|error| error.errno())
     }
 
@@ -184,11 +239,11 @@ impl Adapter {
         fh: u64,
         offset: u64,
         data: &[u8],
-        cancel: &Cancel,
+        caller: Caller<'_>,
     ) -> Result<usize, Errno> {
         let handle = self.handle(fh)?;
         let file = handle.file.as_ref().ok_or(Errno::EISDIR)?;
-        file.write_at_with(data, offset, cancel)
+        file.write_at_with(data, offset, caller)
             .map_err(|error| error.errno())
     }
 

@@ -5,15 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use super::abi::{ROOT_ID, fattr};
 use super::adapter::Adapter;
-use crate::cx::{Cancel, Cx};
+use crate::cred::{Caller, Cred};
+use crate::cx::{Cx, SyscallCx};
 use crate::error::{Errno, Result};
-use crate::flags::{Has, PollFlags};
+use crate::flags::{Has, PollFlags, RootFlags};
 use crate::mode::Kind;
-use crate::node::Dir;
+use crate::node::{Dir, Node};
 use crate::ops::Ops;
 use crate::root::Root;
 use crate::seq::Seq;
 use crate::sys::mounting as sys;
+use crate::syscalls::SyscallOps;
 
 /// A client thread.
 const WHO: u32 = 77;
@@ -62,16 +64,21 @@ fn tree() -> (Root, Adapter) {
     (root, adapter)
 }
 
+const CRED: Cred = Cred {
+    uid: 1000,
+    gid: 1000,
+    pid: WHO,
+};
 const RDWR: u32 = sys::O_RDWR.cast_unsigned();
 
 fn read(adapter: &Adapter, fh: u64) -> Result<String, Errno> {
     let mut buffer = [0; 64];
-    let len = adapter.read(fh, 0, &mut buffer, &Cancel::new())?;
+    let len = adapter.read(fh, 0, &mut buffer, Caller::default())?;
     Ok(String::from_utf8_lossy(&buffer[..len]).into_owned())
 }
 
 fn write(adapter: &Adapter, fh: u64, text: &str) -> Result<usize, Errno> {
-    adapter.write(fh, 0, text.as_bytes(), &Cancel::new())
+    adapter.write(fh, 0, text.as_bytes(), Caller::default())
 }
 
 #[test]
@@ -112,7 +119,7 @@ fn open_read_write_poll_release() {
     let (root, adapter) = tree();
     let ops = word(&root, "speed");
     let id = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
-    let fh = adapter.open(WHO, id, RDWR).unwrap();
+    let fh = adapter.open(CRED, id, RDWR).unwrap();
     assert_eq!(write(&adapter, fh, "30"), Ok(2));
     assert_eq!(read(&adapter, fh).unwrap(), "30");
     assert_eq!(adapter.poll(fh, None), Ok(PollFlags::QUIET));
@@ -128,7 +135,7 @@ fn one_poll_handle_is_woken_once() {
     let (root, adapter) = tree();
     word(&root, "speed");
     let id = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
-    let fh = adapter.open(WHO, id, RDWR).unwrap();
+    let fh = adapter.open(CRED, id, RDWR).unwrap();
     assert!(adapter.waiting(id).is_empty());
     adapter.poll(fh, Some(5)).unwrap();
     adapter.poll(fh, None).unwrap(); // a look does not take the handle away
@@ -144,7 +151,7 @@ fn an_open_file_of_a_removed_node() {
     let (root, adapter) = tree();
     let ops = word(&root, "speed");
     let id = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
-    let fh = adapter.open(WHO, id, RDWR).unwrap();
+    let fh = adapter.open(CRED, id, RDWR).unwrap();
     root.remove_by_name("speed").unwrap();
     assert_eq!(ops.released.load(Ordering::Relaxed), 1);
     assert_eq!(read(&adapter, fh), Err(Errno::ENODEV));
@@ -163,16 +170,16 @@ fn estale_once_where_the_name_means_something_else() {
     word(&root, "speed");
     let old = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
     root.remove_by_name("speed").unwrap();
-    assert_eq!(adapter.open(WHO, old, RDWR), Err(Errno::ENOENT));
+    assert_eq!(adapter.open(CRED, old, RDWR), Err(Errno::ENOENT));
     word(&root, "speed");
-    assert_eq!(adapter.open(WHO, old, RDWR), Err(Errno::ESTALE));
+    assert_eq!(adapter.open(CRED, old, RDWR), Err(Errno::ESTALE));
     // The kernel walks again; the new node is removed before it is opened.
     let new = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
     root.remove_by_name("speed").unwrap();
     word(&root, "speed");
-    assert_eq!(adapter.open(WHO, new, RDWR), Err(Errno::ENOENT));
+    assert_eq!(adapter.open(CRED, new, RDWR), Err(Errno::ENOENT));
     // Another system call, from the cache of names.
-    assert_eq!(adapter.open(WHO, new, RDWR), Err(Errno::ESTALE));
+    assert_eq!(adapter.open(CRED, new, RDWR), Err(Errno::ESTALE));
 }
 
 #[test]
@@ -246,7 +253,7 @@ fn what_is_no_file_is_not_opened_and_what_is_no_link_not_read() {
     let link = adapter.lookup(WHO, ROOT_ID, b"link").unwrap().id;
     assert_eq!(adapter.readlink(WHO, link).unwrap(), b"engine");
     assert_eq!(adapter.readlink(WHO, file), Err(Errno::EINVAL));
-    assert_eq!(adapter.open(WHO, dir, RDWR), Err(Errno::EINVAL));
+    assert_eq!(adapter.open(CRED, dir, RDWR), Err(Errno::EINVAL));
     assert_eq!(adapter.opendir(WHO, file), Err(Errno::ENOTDIR));
     assert_eq!(adapter.lookup(WHO, file, b"x").unwrap_err(), Errno::ENOTDIR);
     assert_eq!(adapter.lookup(WHO, dir, b"x").unwrap_err(), Errno::ENOENT);
@@ -268,12 +275,70 @@ fn attributes_are_not_changed_from_outside() {
     }
 }
 
+struct Groups;
+
+impl SyscallOps for Groups {
+    fn mkdir(&self, _: &mut SyscallCx<'_>, parent: &Dir, name: &[u8], mode: u32) -> Result<()> {
+        if name == b"file" {
+            return parent.attr(name, crate::attr::ro(|| 1)).map(drop);
+        }
+        let name = if name == b"other" { b"another" } else { name };
+        parent.create_dir(name, mode).map(drop)
+    }
+    fn rmdir(&self, cx: &mut SyscallCx<'_>, dir: &Dir) -> Result<()> {
+        let _unprotected = cx.break_protection();
+        dir.remove()
+    }
+    fn rename(&self, _: &mut SyscallCx<'_>, node: &Node, to: &Dir, name: &[u8]) -> Result<()> {
+        node.rename(to, name)
+    }
+}
+
+#[test]
+fn the_owner_of_the_tree_makes_and_removes_directories() {
+    let root = Root::with_ops(RootFlags::NONE, Groups);
+    let adapter = Adapter::new(root.dir());
+    let a = adapter.mkdir(WHO, ROOT_ID, b"a", 0o700).unwrap();
+    assert_eq!((a.mode, a.kind), (0o700, Kind::Dir));
+    assert!(adapter.is_known(a.id));
+    assert_eq!(adapter.mkdir(WHO, ROOT_ID, b"a", 0o700), Err(Errno::EEXIST));
+    assert_eq!(
+        adapter.mkdir(WHO, ROOT_ID, b"other", 0o700),
+        Err(Errno::ENOENT)
+    );
+    // The kernel takes nothing but a directory, and does not give back what it did not take.
+    assert_eq!(
+        adapter.mkdir(WHO, ROOT_ID, b"file", 0o700),
+        Err(Errno::ENOENT)
+    );
+    assert!(!adapter.is_known(root.find("file").unwrap().id()));
+    let b = adapter.mkdir(WHO, a.id, b"b", 0o700).unwrap();
+    adapter.rename(WHO, (a.id, b"b"), (ROOT_ID, b"c")).unwrap();
+    assert_eq!(adapter.lookup(WHO, ROOT_ID, b"c").unwrap().id, b.id);
+    assert_eq!(
+        adapter.rename(WHO, (a.id, b"b"), (a.id, b"c")),
+        Err(Errno::ENOENT)
+    );
+    adapter.rmdir(WHO, ROOT_ID, b"a").unwrap();
+    assert_eq!(adapter.rmdir(WHO, ROOT_ID, b"a"), Err(Errno::ENOENT));
+    assert_eq!(adapter.mkdir(WHO, a.id, b"x", 0o700), Err(Errno::ENOENT));
+
+    let (root, adapter) = tree();
+    word(&root, "speed");
+    root.create_dir("engine", 0o755).unwrap();
+    assert_eq!(adapter.mkdir(WHO, ROOT_ID, b"x", 0o700), Err(Errno::EPERM));
+    assert_eq!(adapter.rmdir(WHO, ROOT_ID, b"engine"), Err(Errno::EPERM));
+    assert_eq!(adapter.rmdir(WHO, ROOT_ID, b"speed"), Err(Errno::ENOTDIR));
+    let renamed = adapter.rename(WHO, (ROOT_ID, b"speed"), (ROOT_ID, b"x"));
+    assert_eq!(renamed, Err(Errno::EPERM));
+}
+
 #[test]
 fn the_end_closes_everything() {
     let (root, adapter) = tree();
     let ops = word(&root, "speed");
     let id = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
-    let fh = adapter.open(WHO, id, RDWR).unwrap();
+    let fh = adapter.open(CRED, id, RDWR).unwrap();
     adapter.shut();
     assert_eq!(ops.released.load(Ordering::Relaxed), 1);
     assert!(!adapter.is_known(id));

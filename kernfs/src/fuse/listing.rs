@@ -15,17 +15,16 @@ fn type_bits(kind: Kind) -> u32 {
 
 /// What stat(2) shows.
 pub(super) fn attr(stat: &Stat) -> WireAttr {
-    let (seconds, nanos) = (stat.time.as_secs(), stat.time.subsec_nanos());
     WireAttr {
         ino: stat.id,
         size: stat.size,
         blocks: 0,
-        atime: seconds,
-        mtime: seconds,
-        ctime: seconds,
-        atimensec: nanos,
-        mtimensec: nanos,
-        ctimensec: nanos,
+        atime: stat.atime.as_secs(),
+        mtime: stat.mtime.as_secs(),
+        ctime: stat.ctime.as_secs(),
+        atimensec: stat.atime.subsec_nanos(),
+        mtimensec: stat.mtime.subsec_nanos(),
+        ctimensec: stat.ctime.subsec_nanos(),
         mode: type_bits(stat.kind) | stat.mode,
         nlink: stat.nlink,
         uid: stat.uid,
@@ -49,9 +48,13 @@ impl<'a> Listing<'a> {
         Self { out, limit }
     }
 
-    /// Appends an entry; `false` if it did not fit.
+    /// Appends an entry; `false` if it did not fit. One that never will is left out: a reply without entries would be
+    /// the end of the directory.
     pub(super) fn add(&mut self, entry: &Entry) -> bool {
         let len = (size_of::<Dirent>() + entry.name.len()).next_multiple_of(8);
+        if len > self.limit {
+            return true;
+        }
         let end = self.out.len() + len;
         let (Ok(namelen), true) = (u32::try_from(entry.name.len()), end <= self.limit) else {
             return false;
@@ -86,6 +89,8 @@ mod tests {
         assert!(listing.add(&entry(b"x")));
         assert!(listing.add(&entry(b"12345678")));
         assert!(!listing.add(&entry(b"y")));
+        // It ended the listing, with all behind it.
+        assert!(listing.add(&entry(&[b'n'; 41])));
         assert_eq!(out.len(), 64);
         let first = Dirent::take(&mut &out[..]);
         assert_eq!(

@@ -11,7 +11,12 @@
 //! # What it cannot do
 //! * inotify hears nothing of a change (poll does), lseek on a removed file answers no ENODEV: the kernel
 //!   never asks us.
-//! * mkdir, rename, chmod, extended attributes from outside: refused as sysfs refuses them.
+//! * A removal wakes nobody who sleeps in poll(2), as in sysfs; [`notify`](crate::File::notify) the file
+//!   after the removal, and he finds it dead.
+//! * mkdir, rmdir and rename are what [`SyscallOps`](crate::SyscallOps) of the tree say, without them refused as sysfs
+//!   refuses them. chmod, chown, extended attributes, file handles and mmap from outside are refused, and a mount shows
+//!   no name space.
+//! * A name of more than 4072 bytes is found, but not listed: programs read directories by the page.
 //! * When callbacks block in all service threads ([`Options::threads`]) the mount waits for one of them.
 //! * A tree that changes faster than the kernel can be told (some microseconds a change) makes the queue
 //!   of what it must be told grow.

@@ -133,7 +133,8 @@ impl Mount {
     /// Waits until the kernel knows of every change and every notification of the tree made before the
     /// call: names that are gone cannot be stat'ed any more, pollers are woken. For tests, mostly.
     ///
-    /// Not from a callback that was called through the mount.
+    /// Not from a callback that was called through the mount, nor with a lock held that one of
+    /// [`SyscallOps`](crate::SyscallOps) takes: the kernel holds a directory's lock meanwhile, which the news waits for.
     pub fn flush(&self) {
         if let Some(live) = &self.live {
             live.watching.flush();

@@ -1,13 +1,13 @@
 //! Turns the bytes of a request into a value, and decides which requests are refused outright.
 //!
-//! What is refused, and with which errno, is what sysfs answers: no file is created, renamed or
-//! removed from outside, fsync works and does nothing. Some errnos have a second meaning for the
+//! What is refused, and with which errno, is what sysfs answers: no file is created or removed from outside
+//! (directories are the affair of the tree's owner), fsync works and does nothing. Some errnos have a second meaning for the
 //! kernel: ENOSYS switches an operation off for the whole mount, so it is given only where that is
 //! wanted (xattrs: `ls -l` asks twice for each file otherwise).
 
 use super::abi::{
     self, BatchForgetIn, Field, ForgetIn, ForgetOne, GetattrIn, InHeader, InitIn, InterruptIn,
-    IoIn, OpenIn, PollIn, ReleaseIn, SetattrIn, op,
+    IoIn, MkdirIn, OpenIn, PollIn, ReleaseIn, RenameIn, SetattrIn, op,
 };
 use crate::sys::mounting as sys;
 
@@ -31,6 +31,18 @@ pub(super) enum Request<'a> {
         fh: Option<u64>,
     },
     Readlink,
+    Mkdir {
+        name: &'a [u8],
+        mode: u32,
+    },
+    Rmdir {
+        name: &'a [u8],
+    },
+    Rename {
+        name: &'a [u8],
+        new_parent: u64,
+        new_name: &'a [u8],
+    },
     Open {
         flags: u32,
     },
@@ -128,6 +140,23 @@ fn parse_body(opcode: u32, mut body: &[u8]) -> Option<Request<'_>> {
             Request::Setattr { valid, fh }
         }
         op::READLINK => Request::Readlink,
+        op::MKDIR => {
+            let MkdirIn { mode, umask } = Field::take(bytes)?;
+            Request::Mkdir {
+                name: name(bytes)?,
+                mode: mode & !umask & 0o7777,
+            }
+        }
+        op::RMDIR => Request::Rmdir { name: name(bytes)? },
+        op::RENAME => {
+            let new_parent = RenameIn::take(bytes)?.newdir;
+            let old = name(bytes)?;
+            Request::Rename {
+                name: old,
+                new_parent,
+                new_name: name(bytes.get(old.len() + 1..)?)?,
+            }
+        }
         op::OPEN => Request::Open {
             flags: OpenIn::take(bytes)?.flags,
         },
@@ -179,9 +208,7 @@ fn parse_body(opcode: u32, mut body: &[u8]) -> Option<Request<'_>> {
 fn refusal(opcode: u32) -> i32 {
     match opcode {
         op::CREATE => sys::EACCES,
-        op::MKDIR | op::MKNOD | op::SYMLINK | op::LINK | op::UNLINK | op::RMDIR | op::RENAME => {
-            sys::EPERM
-        }
+        op::MKNOD | op::SYMLINK | op::LINK | op::UNLINK => sys::EPERM,
         op::RENAME2 => sys::EINVAL,
         op::IOCTL => sys::ENOTTY,
         op::TMPFILE | op::FALLOCATE | op::COPY_FILE_RANGE => sys::EOPNOTSUPP,
@@ -225,6 +252,38 @@ mod tests {
     }
 
     #[test]
+    fn a_rename_has_two_names() {
+        let mut body = 7_u64.to_ne_bytes().to_vec();
+        body.extend_from_slice(b"old\0newer\0");
+        match parse(&message(op::RENAME, &body)) {
+            Some(Ok((
+                _,
+                Request::Rename {
+                    name,
+                    new_parent,
+                    new_name,
+                },
+            ))) => {
+                assert_eq!(
+                    (name, new_parent, new_name),
+                    (&b"old"[..], 7, &b"newer"[..])
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        body.pop();
+        assert!(matches!(parse(&message(op::RENAME, &body)), Some(Err(_))));
+        let mut body = [0o777_u32.to_ne_bytes(), 0o022_u32.to_ne_bytes()].concat();
+        body.extend_from_slice(b"new\0");
+        match parse(&message(op::MKDIR, &body)) {
+            Some(Ok((_, Request::Mkdir { name, mode }))) => {
+                assert_eq!((name, mode), (&b"new"[..], 0o755));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn lying_lengths_are_refused() {
         let mut write = Vec::new();
         IoIn {
@@ -249,7 +308,7 @@ mod tests {
     fn nothing_is_created_from_outside() {
         for (opcode, errno) in [
             (op::CREATE, sys::EACCES),
-            (op::MKDIR, sys::EPERM),
+            (op::MKNOD, sys::EPERM),
             (op::RENAME2, sys::EINVAL),
             (op::IOCTL, sys::ENOTTY),
             (9999, sys::ENOSYS),

@@ -16,10 +16,10 @@ use super::abi::{
 use super::adapter::Adapter;
 use super::channel::{Channel, Received};
 use super::listing::{self, Listing};
-use super::notifier::{Notifier, Reply};
+use super::notifier::{Job, Notifier, Reply};
 use super::request::{self, Request};
 use super::slot::Slot;
-use crate::cx::Cancel;
+use crate::cred::{Caller, Cancel, Cred};
 use crate::error::Errno;
 use crate::mode::Stat;
 use crate::sys::mounting as sys;
@@ -138,7 +138,11 @@ impl Session {
                 | Request::Read { .. }
                 | Request::Write { .. }
                 | Request::Poll { .. }
+                | Request::Mkdir { .. }
+                | Request::Rmdir { .. }
+                | Request::Rename { .. }
         );
+        // Not the last three: the kernel holds locks of directories, for which the invalidations wait.
         let may_wait = matches!(request, Request::Read { .. } | Request::Write { .. });
         let before = self.notifier.changes();
         let cancel = if runs_callback {
@@ -212,6 +216,12 @@ impl Session {
     ) -> Result<Outcome, i32> {
         let Scratch { reply: out, data } = scratch;
         let (id, who) = (header.nodeid, header.pid);
+        let cred = Cred {
+            uid: header.uid,
+            gid: header.gid,
+            pid: who,
+        };
+        let caller = Caller::from(cred).cancelled_by(cancel);
         let tree = &*self.adapter;
         let gives_back = matches!(
             request,
@@ -226,7 +236,7 @@ impl Session {
         match request {
             Request::Lookup { name } => {
                 let stat = tree.lookup(who, id, name).map_err(Errno::raw)?;
-                self.put_entry(&stat, out);
+                self.put_entry(&stat, self.ttl, out);
                 return Ok(Outcome::Found(stat.id));
             }
             Request::Forget { nlookup } => {
@@ -241,15 +251,37 @@ impl Session {
             }
             Request::Getattr { fh } => {
                 let stat = tree.getattr(who, id, fh).map_err(Errno::raw)?;
-                self.put_attr(&stat, out);
+                put_attr(&stat, self.ttl, out);
             }
             Request::Setattr { valid, fh } => {
                 let stat = tree.setattr(who, id, fh, valid).map_err(Errno::raw)?;
-                self.put_attr(&stat, out);
+                // Unlike those of other replies the kernel takes these attributes whatever it was told since they were
+                // read. So they are good for once only.
+                put_attr(&stat, Duration::ZERO, out);
             }
             Request::Readlink => *out = tree.readlink(who, id).map_err(Errno::raw)?,
+            Request::Mkdir { name, mode } => {
+                let stat = tree.mkdir(who, id, name, mode).map_err(Errno::raw)?;
+                self.put_entry(&stat, Duration::ZERO, out); // as for SETATTR
+                return Ok(Outcome::Found(stat.id));
+            }
+            Request::Rmdir { name } => tree.rmdir(who, id, name).map_err(Errno::raw)?,
+            Request::Rename {
+                name,
+                new_parent,
+                new_name,
+            } => {
+                tree.rename(who, (id, name), (new_parent, new_name))
+                    .map_err(Errno::raw)?;
+                // The kernel gives the new name to what it knew by the old one, and remembers that: whatever the owner
+                // has done. It forgets when it has; its lock of the directory keeps the two apart.
+                self.notifier.push([Job::Entry {
+                    parent: new_parent,
+                    name: new_name.to_vec(),
+                }]);
+            }
             Request::Open { flags } => {
-                let fh = tree.open(who, id, flags).map_err(Errno::raw)?;
+                let fh = tree.open(cred, id, flags).map_err(Errno::raw)?;
                 let open_flags = fopen::DIRECT_IO | fopen::NOFLUSH | fopen::PARALLEL_DIRECT_WRITES;
                 put_open(fh, open_flags, out);
                 return Ok(Outcome::Opened(fh));
@@ -265,11 +297,11 @@ impl Session {
                     data.resize(size, 0);
                 }
                 let data = data.get_mut(..size).unwrap_or_default();
-                let len = tree.read(fh, offset, data, cancel).map_err(Errno::raw)?;
+                let len = tree.read(fh, offset, data, caller).map_err(Errno::raw)?;
                 out.extend_from_slice(data.get(..len).unwrap_or_default());
             }
             Request::Write { fh, offset, data } => {
-                let len = tree.write(fh, offset, data, cancel).map_err(Errno::raw)?;
+                let len = tree.write(fh, offset, data, caller).map_err(Errno::raw)?;
                 let size = u32::try_from(len).unwrap_or(u32::MAX);
                 WriteOut { size, padding: 0 }.put(out);
             }
@@ -302,28 +334,28 @@ impl Session {
         Ok(Outcome::Done)
     }
 
-    fn put_entry(&self, stat: &Stat, out: &mut Vec<u8>) {
+    fn put_entry(&self, stat: &Stat, attributes: Duration, out: &mut Vec<u8>) {
         EntryOut {
             nodeid: stat.id,
             generation: 0,
             entry_valid: self.ttl.as_secs(),
             entry_valid_nsec: self.ttl.subsec_nanos(),
-            attr_valid: self.ttl.as_secs(),
-            attr_valid_nsec: self.ttl.subsec_nanos(),
+            attr_valid: attributes.as_secs(),
+            attr_valid_nsec: attributes.subsec_nanos(),
             attr: listing::attr(stat),
         }
         .put(out);
     }
+}
 
-    fn put_attr(&self, stat: &Stat, out: &mut Vec<u8>) {
-        AttrOut {
-            attr_valid: self.ttl.as_secs(),
-            attr_valid_nsec: self.ttl.subsec_nanos(),
-            dummy: 0,
-            attr: listing::attr(stat),
-        }
-        .put(out);
+fn put_attr(stat: &Stat, valid: Duration, out: &mut Vec<u8>) {
+    AttrOut {
+        attr_valid: valid.as_secs(),
+        attr_valid_nsec: valid.subsec_nanos(),
+        dummy: 0,
+        attr: listing::attr(stat),
     }
+    .put(out);
 }
 
 fn put_open(fh: u64, open_flags: u32, out: &mut Vec<u8>) {

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::channel::Channel;
-use crate::cx::Cancel;
+use crate::cred::Cancel;
 
 /// A service thread as the others see it.
 #[derive(Debug)]

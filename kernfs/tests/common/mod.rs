@@ -178,3 +178,21 @@ impl Random {
         (self.0 >> 11) % n
     }
 }
+
+/// How often to do something: `n`, times `KERNFS_ROUNDS` if that is set.
+pub(crate) fn rounds(n: usize) -> usize {
+    let factor = std::env::var("KERNFS_ROUNDS").ok();
+    n * factor.map_or(1, |factor| {
+        factor.parse().expect("KERNFS_ROUNDS is a number")
+    })
+}
+
+/// Sets a flag when dropped: also if the test fails, so that the threads that look at it end, and the failure is told.
+#[derive(Debug)]
+pub(crate) struct Sets<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Sets<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}

@@ -23,9 +23,8 @@ pub(crate) enum Mode {
     Exits,
 }
 
-/// The daemon, when it is called by one of the tests below; `--ignored` alone runs nothing.
+/// No test but the daemon, when one of the tests below starts this program anew; else it returns at once.
 #[test]
-#[ignore = "run by other tests as a process of its own"]
 fn process() {
     let (Some(mode), Some(path)) = (std::env::var_os(MODE), std::env::var_os(PATH)) else {
         return;
@@ -55,7 +54,7 @@ impl Daemon {
     pub(crate) fn start(mode: Mode, path: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("self"));
         command
-            .args(["--ignored", "--exact", "daemon::process", "--nocapture"])
+            .args(["--exact", "daemon::process", "--nocapture"])
             .env(PATH, path)
             .env(
                 MODE,

@@ -1,9 +1,9 @@
 //! Clients that get a signal while a callback of the daemon blocks.
 
-use std::fs;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
+use std::{fs, io};
 
 use kernfs::{Cx, Errno, Has, Ops, Result, Seq};
 
@@ -72,12 +72,21 @@ impl Ops for Gate {
     }
 }
 
+/// A client that dies of SIGINT, also where the tests run in the background of a shell, which has its jobs ignore it.
 fn cat(path: &std::path::Path) -> Child {
-    Command::new("cat")
-        .arg(path)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("cat")
+    let mut client = Command::new("cat");
+    client.arg(path).stdout(Stdio::null());
+    let heed = || {
+        // SAFETY: the default action is valid for every signal but SIGKILL and SIGSTOP.
+        let old = unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+        if old == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes one system call.
+    unsafe { client.pre_exec(heed) };
+    client.spawn().expect("cat")
 }
 
 fn send(child: &Child, signal: libc::c_int) {

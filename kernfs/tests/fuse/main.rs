@@ -6,12 +6,14 @@
 
 mod support;
 
+mod attributes;
 mod basic;
 mod daemon;
 mod floors;
 mod interrupt;
 mod io;
 mod mountpoint;
+mod moved;
 mod poll;
 mod refused;
 mod removal;

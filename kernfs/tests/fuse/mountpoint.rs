@@ -49,6 +49,13 @@ fn bad_mount_points_are_refused_with_a_reason() {
         assert!(text.contains("it is not empty"), "{text}");
         fs::remove_file(file).expect("there");
 
+        let round = dir.join("round");
+        symlink("round", &round).expect("new");
+        let (errno, text) = refused(&round);
+        assert_eq!(errno, Errno::ELOOP);
+        assert!(text.contains("symbolic links"), "{text}");
+        fs::remove_file(round).expect("there");
+
         mount_tmpfs(dir);
         let (errno, text) = refused(dir);
         assert_eq!(errno, Errno::EBUSY);

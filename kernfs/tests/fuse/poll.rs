@@ -3,7 +3,12 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
+
+use kernfs::{Cx, Has, Ops, PollFlags, Result, Seq};
 
 use crate::support::{poll, poll_now, text, with_mount};
 
@@ -92,6 +97,55 @@ fn a_removed_file_is_ready_for_whoever_looks() {
             assert_eq!(poll_now(&file, libc::POLLPRI), QUIET);
             setup.root.remove_by_name("speed").expect("there");
             assert_eq!(poll_now(&file, libc::POLLPRI), CHANGED);
+        },
+    );
+}
+
+/// Shows nothing, and counts who looks whether it changed.
+struct Looks(Arc<AtomicU32>);
+
+impl Ops for Looks {
+    const HAS: Has = Has::SHOW.with(Has::POLL);
+    type Open = ();
+
+    fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn show(&self, _: &mut Cx<'_>, (): &(), _: &mut Seq) -> Result<()> {
+        Ok(())
+    }
+
+    fn poll(&self, _: &mut Cx<'_>, (): &(), generic: PollFlags) -> PollFlags {
+        self.0.fetch_add(1, Relaxed);
+        generic
+    }
+}
+
+#[test]
+fn notify_after_the_removal_wakes_who_sleeps() {
+    with_mount(
+        |_| {},
+        |setup| {
+            for _ in 0..20 {
+                let looks = Arc::new(AtomicU32::new(0));
+                let file = setup
+                    .root
+                    .create_file("speed", 0o444, 0, Looks(Arc::clone(&looks)))
+                    .expect("new");
+                let client = File::open(setup.at("speed")).expect("open");
+                assert_eq!(reread(&client), "");
+                thread::scope(|scope| {
+                    let sleeper = scope.spawn(|| poll(&client, libc::POLLPRI));
+                    // Once it was asked for, the client is on the kernel's list of those to wake.
+                    while looks.load(Relaxed) == 0 {
+                        thread::yield_now();
+                    }
+                    setup.root.remove_by_name("speed").expect("there");
+                    file.notify();
+                    assert_eq!(sleeper.join().expect("no panic"), CHANGED);
+                });
+            }
         },
     );
 }

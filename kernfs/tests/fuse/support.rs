@@ -288,8 +288,16 @@ fn watchdog(path: &Path, watched: &mpsc::Receiver<()>) {
 
 /// Runs a test with a mounted tree; unmounts at the end.
 pub(crate) fn with_mount(build: impl FnOnce(&Root) + Send, test: impl FnOnce(&Setup) + Send) {
+    with_root(Root::new(), build, test);
+}
+
+/// The same with another root than the usual one.
+pub(crate) fn with_root(
+    root: Root,
+    build: impl FnOnce(&Root) + Send,
+    test: impl FnOnce(&Setup) + Send,
+) {
     with_dir(|path| {
-        let root = Root::new();
         build(&root);
         let mount = Mount::new(&root, path, &Options::new()).expect("it worked before");
         let setup = Setup {

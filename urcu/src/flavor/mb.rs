@@ -1,11 +1,11 @@
 //! `mb`: readers pay one full barrier at entry, grace periods a fence. Works everywhere.
 
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use crate::atomic::{AtomicU64, Ordering, fence};
 
 use crate::arena::Slot;
 use crate::barrier;
 use crate::flavor::{PUBLISH, registered, thread_slot};
-use crate::gp::{Barriers, Engine, WakeProof};
+use crate::gp::{Barriers, Engine, Global, WakeProof};
 use crate::word::Word;
 
 /// The barriers of [`crate::Mb`].
@@ -14,17 +14,12 @@ pub enum MbBarriers {}
 
 static ENGINE: Engine = Engine::new();
 
-thread_slot!(MbBarriers);
+thread_slot!(MbBarriers, "mb");
 
 impl Barriers for MbBarriers {
     const NAME: &'static str = "mb";
     const SKIP_WHEN_ALONE: bool = false;
     const COUNTS_SECTIONS: bool = true;
-
-    #[inline(always)]
-    fn engine() -> &'static Engine {
-        &ENGINE
-    }
 
     /// Store-buffering against the updater's fence: either the scan sees this word, or the section sees
     /// the removal. x86: one locked exchange (5 ns; a fence costs 16). Elsewhere an exchange does not order
@@ -50,6 +45,15 @@ impl Barriers for MbBarriers {
 
     fn idle() -> Word {
         Word::IDLE
+    }
+}
+
+impl Global for MbBarriers {
+    const RING: Option<usize> = Some(1);
+
+    #[inline(always)]
+    fn engine() -> &'static Engine {
+        &ENGINE
     }
 
     fn thread_slot() -> Option<&'static Slot> {

@@ -13,7 +13,7 @@ pub(crate) use qsbr::QsbrBarriers;
 use core::marker::PhantomData;
 
 use crate::arena::Slot;
-use crate::gp::{Barriers, Engine};
+use crate::gp::{Engine, Global};
 
 /// A domain of read-copy-update: its readers, its grace periods, its callbacks. Never constructed; all
 /// its functions are associated.
@@ -35,7 +35,7 @@ pub type Mb = Domain<MbBarriers>;
 #[doc(alias = "urcu_qsbr")]
 pub type Qsbr = Domain<QsbrBarriers>;
 
-impl<B: Barriers> core::fmt::Debug for Domain<B> {
+impl<B: Global> core::fmt::Debug for Domain<B> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(B::NAME)
     }
@@ -44,16 +44,16 @@ impl<B: Barriers> core::fmt::Debug for Domain<B> {
 /// What stands for a flavor in the types of guards and pointers: [`Memb`], [`Mb`] or [`Qsbr`]. Sealed.
 pub trait Flavor: sealed::Sealed + Send + Sync + 'static {
     #[doc(hidden)]
-    type Barriers: Barriers;
+    type Barriers: Global;
 }
 
-impl<B: Barriers> Flavor for Domain<B> {
+impl<B: Global> Flavor for Domain<B> {
     type Barriers = B;
 }
 
 mod sealed {
     pub trait Sealed {}
-    impl<B: crate::gp::Barriers> Sealed for super::Domain<B> {}
+    impl<B: crate::gp::Global> Sealed for super::Domain<B> {}
 }
 
 /// The engine of a flavor.
@@ -64,7 +64,7 @@ pub(crate) fn engine<F: Flavor>() -> &'static Engine {
 
 /// A flavor whose readers register by themselves: a thread-local pointer that starts at a sentinel slot,
 /// whose word looks nested, so that the unregistered thread takes the slow path and registers there.
-pub trait Automatic: Barriers {
+pub trait Automatic: Global {
     /// The calling thread's slot, or the sentinel.
     fn current() -> &'static Slot;
     /// Makes `slot` the thread's slot if it still has the sentinel; `false` if a signal handler was first.
@@ -79,44 +79,33 @@ pub(crate) fn registered<B: Automatic>() -> Option<&'static Slot> {
     (!slot.word().is_sentinel()).then_some(slot)
 }
 
-/// The thread-local pointer of one automatic flavor.
-///
-/// `const` and without drop glue: no initialisation call, usable in signal handlers, before `main` and in
-/// TLS destructors. A macro, because a static cannot be generic.
+/// The thread-local pointer of one automatic flavor, which starts at the flavor's sentinel. `$symbol` is the
+/// flavor's name, for the linker.
 macro_rules! thread_slot {
-    ($flavor:ty) => {
+    ($flavor:ty, $symbol:literal) => {
         static SENTINEL: $crate::arena::Slot =
             $crate::arena::Slot::with_word($crate::word::Word::SENTINEL);
 
-        thread_local! {
-            static SLOT: core::sync::atomic::AtomicPtr<$crate::arena::Slot> = const {
-                core::sync::atomic::AtomicPtr::new((&raw const SENTINEL).cast_mut())
-            };
-        }
+        $crate::tls::thread_word!(Current: *mut $crate::arena::Slot = &SENTINEL, $symbol);
 
         impl $crate::flavor::Automatic for $flavor {
             #[inline(always)]
             fn current() -> &'static $crate::arena::Slot {
-                let at = SLOT.with(|slot| slot.load(core::sync::atomic::Ordering::Relaxed));
+                let at = <Current as $crate::tls::ThreadWord>::get();
                 // SAFETY: only `install` and `uninstall` store here: the sentinel or a slot of the
                 // arena, which both live for ever.
                 unsafe { &*at }
             }
 
             fn install(slot: &'static $crate::arena::Slot) -> bool {
-                use core::sync::atomic::Ordering::Relaxed;
                 let sentinel = (&raw const SENTINEL).cast_mut();
                 let slot = core::ptr::from_ref(slot).cast_mut();
-                // A CAS against our own signal handlers; no other thread reaches this pointer.
-                SLOT.with(|at| {
-                    at.compare_exchange(sentinel, slot, Relaxed, Relaxed)
-                        .is_ok()
-                })
+                <Current as $crate::tls::ThreadWord>::replace(sentinel, slot)
             }
 
             fn uninstall() {
                 let sentinel = (&raw const SENTINEL).cast_mut();
-                SLOT.with(|at| at.store(sentinel, core::sync::atomic::Ordering::Relaxed));
+                <Current as $crate::tls::ThreadWord>::set(sentinel);
             }
         }
     };
@@ -128,8 +117,8 @@ pub(crate) use thread_slot;
 /// Release costs nothing on x86 and closes a formal gap: a scan that reads the word of a *later* section
 /// instead of the exit before it synchronises with that section's store, and so with the exit. Hardware
 /// keeps this order elsewhere too; there Release would cost a barrier.
-pub(crate) const PUBLISH: core::sync::atomic::Ordering = if cfg!(target_arch = "x86_64") {
-    core::sync::atomic::Ordering::Release
+pub(crate) const PUBLISH: crate::atomic::Ordering = if cfg!(target_arch = "x86_64") {
+    crate::atomic::Ordering::Release
 } else {
-    core::sync::atomic::Ordering::Relaxed
+    crate::atomic::Ordering::Relaxed
 };

@@ -4,10 +4,10 @@
 //! by publishing a newer sequence. No fence is needed there: an announcement is not followed by reads
 //! that must be kept from an *older* sequence. It is an exchange only for the sleeper's sake (rule A14).
 
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use crate::atomic::{AtomicU64, Ordering, fence};
 
 use crate::flavor::PUBLISH;
-use crate::gp::{Barriers, Engine, WakeProof};
+use crate::gp::{Barriers, Engine, Global, WakeProof};
 use crate::word::Word;
 
 /// The barriers of [`crate::Qsbr`].
@@ -20,11 +20,6 @@ impl Barriers for QsbrBarriers {
     const NAME: &'static str = "qsbr";
     const SKIP_WHEN_ALONE: bool = false;
     const COUNTS_SECTIONS: bool = false;
-
-    #[inline(always)]
-    fn engine() -> &'static Engine {
-        &ENGINE
-    }
 
     /// Going online. The fence pairs with the updater's: either the scan sees this word, or what the
     /// thread reads from now on sees the removal.
@@ -43,5 +38,14 @@ impl Barriers for QsbrBarriers {
 
     fn idle() -> Word {
         Word::IDLE
+    }
+}
+
+impl Global for QsbrBarriers {
+    const RING: Option<usize> = Some(2);
+
+    #[inline(always)]
+    fn engine() -> &'static Engine {
+        &ENGINE
     }
 }

@@ -7,14 +7,14 @@ use crate::flavor::Domain;
 
 macro_rules! like_memb {
     ($(#[$doc:meta])* $domain:ident in $module:ident: $name:literal, $sabotage:ident,
-     skip: $skip:literal, heavy: $heavy:expr, proof: $proof:expr) => {
+     skip: $skip:literal, cooperates: $cooperates:literal, heavy: $heavy:expr, proof: $proof:expr) => {
         mod $module {
-            use core::sync::atomic::AtomicU64;
+            use crate::atomic::AtomicU64;
 
             use crate::arena::Slot;
             use crate::barrier;
             use crate::flavor::{PUBLISH, registered, thread_slot};
-            use crate::gp::{Barriers, Engine, Sabotage, WakeProof};
+            use crate::gp::{Barriers, Engine, Global, Sabotage, WakeProof};
             use crate::word::Word;
 
             #[derive(Debug)]
@@ -22,17 +22,13 @@ macro_rules! like_memb {
 
             static ENGINE: Engine = Engine::new();
 
-            thread_slot!(Copied);
+            thread_slot!(Copied, $name);
 
             impl Barriers for Copied {
                 const NAME: &'static str = $name;
                 const SKIP_WHEN_ALONE: bool = $skip;
                 const COUNTS_SECTIONS: bool = true;
                 const SABOTAGE: Sabotage = Sabotage::$sabotage;
-
-                fn engine() -> &'static Engine {
-                    &ENGINE
-                }
 
                 #[inline(always)]
                 fn publish(word: &AtomicU64, entered: u64) {
@@ -43,6 +39,10 @@ macro_rules! like_memb {
                 fn heavy_barrier() {
                     let heavy: fn() = $heavy;
                     heavy();
+                }
+
+                fn cooperates() -> bool {
+                    $cooperates && barrier::membarrier_works()
                 }
 
                 fn wake_proof() -> WakeProof {
@@ -56,6 +56,12 @@ macro_rules! like_memb {
                     } else {
                         Word::IDLE_FALLBACK
                     }
+                }
+            }
+
+            impl Global for Copied {
+                fn engine() -> &'static Engine {
+                    &ENGINE
                 }
 
                 fn thread_slot() -> Option<&'static Slot> {
@@ -79,30 +85,36 @@ fn proof_of_memb() -> crate::gp::WakeProof {
 like_memb!(
     /// `Memb` with statics of its own.
     Private in private: "private", None,
-    skip: true, heavy: super::membarrier, proof: super::proof_of_memb
+    skip: true, cooperates: false, heavy: super::membarrier, proof: super::proof_of_memb
 );
 like_memb!(
     /// `Memb` with statics of its own, for the test that needs a domain where nobody else is registered.
     Lonely in lonely: "lonely", None,
-    skip: true, heavy: super::membarrier, proof: super::proof_of_memb
+    skip: true, cooperates: false, heavy: super::membarrier, proof: super::proof_of_memb
+);
+like_memb!(
+    /// `Memb` with statics of its own, where cooperative rounds are the only heavy barriers that count: no
+    /// other thread is registered that would not answer.
+    Cooperative in cooperative: "cooperative", None,
+    skip: false, cooperates: true, heavy: super::membarrier, proof: super::proof_of_memb
 );
 like_memb!(
     /// `synchronize` returns at once.
     NoGracePeriod in no_grace_period: "no-grace-period", NoGracePeriod,
-    skip: true, heavy: super::membarrier, proof: super::proof_of_memb
+    skip: true, cooperates: false, heavy: super::membarrier, proof: super::proof_of_memb
 );
 like_memb!(
     /// The scan looks at the first reader only.
     FirstReaderOnly in first_reader_only: "first-reader-only", FirstReaderOnly,
-    skip: true, heavy: super::membarrier, proof: super::proof_of_memb
+    skip: true, cooperates: false, heavy: super::membarrier, proof: super::proof_of_memb
 );
 like_memb!(
     /// An inner exit ends the outer section.
     FlatNesting in flat_nesting: "flat-nesting", FlatNesting,
-    skip: true, heavy: super::membarrier, proof: super::proof_of_memb
+    skip: true, cooperates: false, heavy: super::membarrier, proof: super::proof_of_memb
 );
 like_memb!(
     /// Readers without fences, grace periods without membarrier.
     NoHeavyBarrier in no_heavy_barrier: "no-heavy-barrier", None,
-    skip: false, heavy: || {}, proof: || WakeProof::None
+    skip: false, cooperates: false, heavy: || {}, proof: || WakeProof::None
 );

@@ -3,15 +3,12 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use super::libc_calls;
 use super::subject::whole_machine;
 use crate::barrier::membarrier_works;
 use crate::flavor::MembBarriers;
 use crate::gp::{Barriers, WakeProof};
 use crate::word::Word;
-
-#[expect(dead_code, reason = "shared with tests/rules, which uses all of it")]
-#[path = "../../tests/rules/libc_calls.rs"]
-mod libc_calls;
 
 const MARK: &str = "URCU_TEST_FALLBACK";
 
@@ -34,15 +31,17 @@ fn memb_is_sound_without_membarrier() {
         "tests::fallback::memb_is_sound_without_membarrier",
         "tests::litmus::litmus::memb",
         "tests::litmus::litmus::memb_by_hand",
+        "tests::litmus::litmus::srcu",
         "tests::registration::a09_registration_storm_against_synchronize",
         "tests::torture::tortured::memb",
+        "tests::torture::tortured::srcu",
     ]);
     // SAFETY: only system calls are made between fork and exec.
     unsafe { command.pre_exec(refuse_membarrier) };
     let output = command.output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success() && told.contains("5 passed"),
+        output.status.success() && told.contains("7 passed"),
         "{told}"
     );
 }

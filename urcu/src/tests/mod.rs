@@ -7,13 +7,19 @@ mod compile_fail;
 #[cfg(test)]
 mod fallback;
 #[cfg(test)]
+#[expect(dead_code, reason = "shared with tests/rules, which uses all of it")]
+#[path = "../../tests/rules/libc_calls.rs"]
+pub(crate) mod libc_calls;
+#[cfg(test)]
 mod litmus;
 #[cfg(test)]
-mod litmus_controls;
+mod payload;
+#[cfg(test)]
+mod progress;
 #[cfg(test)]
 mod registration;
 #[cfg(test)]
-mod store_buffering;
+mod shared_writes;
 #[cfg(test)]
 mod subject;
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::cell::RefCell;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64};
 
-use super::store_buffering::{CLOG, FAR, lines};
+use super::litmus::store_buffering::{CLOG, FAR, lines};
 use super::subject::{Dice, scale, whole_machine};
-use crate::flavor::sabotaged::Lonely;
+use crate::flavor::sabotaged::{Cooperative, Lonely};
 use crate::{Mb, Memb, Qsbr, Thread};
 
 const LIVE: u64 = 0x11fe_11fe_11fe_11fe;
@@ -81,6 +81,57 @@ fn a09_registration_storm_against_synchronize() {
     println!("{grace_periods} grace periods, {heavy} heavy barriers");
     assert!(heavy < grace_periods, "the short cut was never taken");
     assert_eq!(after.registered, before.registered);
+}
+
+/// A12: a cooperative round passes a parked thread by. Two fences make that sound: that of a section which
+/// begins while the thread is parked, and that of its return. Here either is all that stands between the
+/// reader and a grace period without interrupt.
+#[test]
+fn a12_parked_threads_against_cooperative_rounds() {
+    let _machine = whole_machine();
+    type Visit = fn(&mut dyn FnMut(), &mut dyn FnMut());
+    let back_from_parking: Visit = |clog, read| {
+        Cooperative::park(clog);
+        let guard = Cooperative::read_lock();
+        read();
+        drop(guard);
+    };
+    let inside_parking: Visit = |clog, read| {
+        Cooperative::park(|| {
+            clog();
+            let guard = Cooperative::read_lock();
+            read();
+            drop(guard);
+        });
+    };
+    let kept_from_parking: Visit = |clog, read| {
+        let guard = Cooperative::park(|| {
+            clog();
+            Cooperative::read_lock()
+        });
+        read();
+        drop(guard);
+    };
+    for visit in [back_from_parking, inside_parking, kept_from_parking] {
+        let before = Cooperative::stats().cooperative;
+        let answered = || Cooperative::stats().cooperative - before;
+        // On a busy machine the reader may not run at all during the first storms.
+        for _ in 0..50 {
+            storm(Cooperative::synchronize, |clog, read| {
+                // Registered before it parks: parking is without effect on a thread that has never read.
+                drop(Cooperative::read_lock());
+                visit(clog, read);
+            });
+            if answered() > 1000 || crate::cpus::cpus() < 2 {
+                break;
+            }
+        }
+        println!("{} cooperative rounds", answered());
+        assert!(
+            answered() > 0 || crate::cpus::cpus() < 2,
+            "none was answered"
+        );
+    }
 }
 
 #[test]

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use super::subject::{Auto, Dice, Reader, every_flavor, scale, whole_machine};
 use crate::flavor::sabotaged::{FirstReaderOnly, FlatNesting, NoGracePeriod, Private};
-use crate::{Guard, Rcu};
 
 const OBJECTS: usize = 64;
 const READERS: usize = 2;
@@ -77,7 +76,7 @@ enum Way {
 struct Torture<R: Reader> {
     pool: [Object; OBJECTS],
     current: AtomicPtr<Object>,
-    owned: Rcu<Owned, R::F>,
+    owned: R::Pointer<Owned>,
     over: AtomicBool,
     updates: AtomicU64,
     violations: AtomicU64,
@@ -93,7 +92,7 @@ impl<R: Reader> Torture<R> {
                 age: AtomicU32::new(FREE),
             }),
             current: AtomicPtr::new(std::ptr::null_mut()),
-            owned: Rcu::null(),
+            owned: R::null(),
             over: AtomicBool::new(false),
             updates: AtomicU64::new(0),
             violations: AtomicU64::new(0),
@@ -104,7 +103,7 @@ impl<R: Reader> Torture<R> {
             .current
             .store((&raw const *first).cast_mut(), Relaxed);
         let second = torture.take_object(&mut R::join(), &mut Dice::new(0));
-        torture.owned.assign(Owned(second));
+        R::assign(&torture.owned, Owned(second));
         torture
     }
 
@@ -127,9 +126,7 @@ impl<R: Reader> Torture<R> {
     fn update(&'static self, way: Way, reader: &mut R, dice: &mut Dice) {
         let new = self.take_object(reader, dice);
         if way == Way::Free {
-            if let Some(old) = self.owned.replace(Owned(new)) {
-                old.free();
-            }
+            R::assign(&self.owned, Owned(new));
         } else {
             let old = self.current.swap((&raw const *new).cast_mut(), AcqRel);
             // SAFETY: only objects of the pool, which is leaked, are ever stored.
@@ -155,7 +152,7 @@ impl<R: Reader> Torture<R> {
     fn read(&self, way: Way, reader: &mut R, dice: &mut Dice) {
         let outer = reader.lock();
         let object: &Object = if way == Way::Free {
-            match self.owned.dereference(&outer) {
+            match R::dereference(&self.owned, &outer) {
                 Some(owned) => owned.0,
                 None => return,
             }
@@ -164,7 +161,7 @@ impl<R: Reader> Torture<R> {
             unsafe { &*self.current.load(Acquire) }
         };
         self.check(object);
-        let mut inner: Vec<Guard<'_, R::F>> = Vec::new();
+        let mut inner: Vec<R::Section<'_>> = Vec::new();
         for _ in 0..dice.below(4) {
             inner.push(reader.lock());
         }

@@ -1,13 +1,21 @@
 //! A6: parent and child both go on after fork, whatever the process was in the middle of.
 
+use std::io::Read as _;
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize};
+use std::task::{Context, Wake, Waker};
 
 use crate::child::in_child;
 use crate::flavors::{Reader, Stage, every_flavor, wait_until};
-use crate::libc_calls::{exit_at_once, fork, fork_and_wait, wait_for};
+use crate::libc_calls::{
+    exit_at_once, fork, fork_and_wait, on_sigusr1, redirect_stderr, send_sigusr1, this_thread,
+    wait_for,
+};
+use crate::regressions::{my_tid, wait_until_asleep};
 use crate::reports;
-use urcu::{Mb, Memb, Qsbr, Rcu};
+use urcu::{Mb, Memb, OrdMap, Qsbr, Rcu};
 
 /// What must work in every child and parent afterwards.
 fn everything_works<R: Reader>() {
@@ -230,4 +238,195 @@ fn a06_fork_storm() {
             thread.join().unwrap();
         }
     });
+}
+
+/// A report took std's lock of standard error, which another thread of the parent may hold.
+#[test]
+fn a06_a_report_waited_for_a_lock_of_the_parent() {
+    in_child(
+        "a06_fork::a06_a_report_waited_for_a_lock_of_the_parent",
+        || {
+            static HELD: Stage = Stage::new();
+            static RELEASED: Stage = Stage::new();
+            let holder = std::thread::spawn(|| {
+                let _lock = std::io::stderr().lock();
+                HELD.next();
+                RELEASED.wait_for(1);
+            });
+            HELD.wait_for(1);
+            let status = fork_and_wait(|| {
+                let (mut told, stderr) = std::io::pipe().unwrap();
+                redirect_stderr(&stderr);
+                let leaker = std::thread::spawn(|| std::mem::forget(Mb::read_lock()));
+                leaker.join().unwrap();
+                let mut line = [0; 1000];
+                let length = told.read(&mut line).unwrap();
+                let line = str::from_utf8(&line[..length]).unwrap();
+                assert!(line.contains("ended inside a read section") && line.ends_with('\n'));
+            });
+            assert_eq!(status, 0);
+            RELEASED.next();
+            holder.join().unwrap();
+        },
+    );
+}
+
+/// The reporter is a thread, which a child has not: the next report starts another.
+#[test]
+fn a06_a_reporter_is_at_work_while_the_process_forks() {
+    in_child(
+        "a06_fork::a06_a_reporter_is_at_work_while_the_process_forks",
+        || {
+            static REPORTS: Stage = Stage::new();
+            static RELEASED: Stage = Stage::new();
+            let leak = || {
+                let leaker = std::thread::spawn(|| std::mem::forget(Mb::read_lock()));
+                leaker.join().unwrap();
+            };
+            urcu::set_report_hook(|_| {
+                REPORTS.next();
+                RELEASED.wait_for(1);
+            });
+            leak();
+            REPORTS.wait_for(1);
+            let status = fork_and_wait(|| {
+                leak();
+                REPORTS.wait_for(2);
+            });
+            assert_eq!(status, 0);
+            RELEASED.next();
+        },
+    );
+}
+
+/// A waker was exchanged under a lock, and the old one dropped there, which is code of the user's.
+#[test]
+fn a06_a_callback_waited_for_a_poller_of_the_parent() {
+    in_child(
+        "a06_fork::a06_a_callback_waited_for_a_poller_of_the_parent",
+        || {
+            static HELD: Stage = Stage::new();
+            static RELEASED: Stage = Stage::new();
+            struct Slow;
+            impl Wake for Slow {
+                fn wake(self: Arc<Self>) {}
+            }
+            impl Drop for Slow {
+                fn drop(&mut self) {
+                    HELD.next();
+                    RELEASED.wait_for(1);
+                }
+            }
+            let guard = Memb::read_lock(); // no alarm yet
+            let poller = std::thread::spawn(|| {
+                let mut grace_period = pin!(Memb::get_state().done());
+                for waker in [Waker::from(Arc::new(Slow)), Waker::noop().clone()] {
+                    let mut context = Context::from_waker(&waker);
+                    let _ = grace_period.as_mut().poll(&mut context);
+                }
+            });
+            HELD.wait_for(1);
+            let status = fork_and_wait(|| {
+                drop(guard);
+                Memb::barrier();
+            });
+            assert_eq!(status, 0);
+            RELEASED.next();
+            poller.join().unwrap();
+        },
+    );
+}
+
+// A fork may come while another thread holds an ordered map's lock: in the child it is nobody's, and is taken over.
+#[test]
+fn a06_an_ordered_map_is_whole_and_unlocked_in_the_child() {
+    let name = "a06_fork::a06_an_ordered_map_is_whole_and_unlocked_in_the_child";
+    in_child(name, fork_beside_ordered_maps);
+}
+
+fn fork_beside_ordered_maps() {
+    /// Odd keys stay; the even ones come and go.
+    static MAP: OrdMap<u32, u32> = OrdMap::new();
+    /// Locked half of the time, and by who allocates nothing: malloc stops the others while fork copies.
+    static EMPTY: OrdMap<u32, u32> = OrdMap::new();
+    static OVER: AtomicBool = AtomicBool::new(false);
+    let keys = |first: u32| (first..300).step_by(2);
+    let insert = |key| MAP.insert(key, Arc::new(key), &Memb::read_lock());
+    let remove = |key| MAP.remove(key, &Memb::read_lock());
+    let everything = || {
+        for key in 0..300 {
+            assert!(insert(key).is_some() || key % 2 == 0, "{key} was lost");
+        }
+        let guard = Memb::read_lock();
+        let all = MAP.iter(&guard).map(|(key, value)| (key, *value));
+        assert!(all.eq((0..300).map(|key| (key, key))));
+        keys(0).for_each(|key| assert!(remove(key).is_some()));
+        assert_eq!(MAP.len(&guard), 150);
+        EMPTY.insert(1, Arc::new(1), &guard);
+        assert_eq!(EMPTY.len(&guard), 1);
+    };
+    keys(1).for_each(|key| assert!(insert(key).is_none()));
+    let others: [fn(); 2] = [
+        || EMPTY.clear(),
+        || {
+            for key in (0..300).step_by(2) {
+                MAP.insert(key, Arc::new(key), &Memb::read_lock());
+                MAP.remove(key, &Memb::read_lock());
+            }
+        },
+    ];
+    let others = others.map(|work| {
+        std::thread::spawn(move || {
+            while !OVER.load(SeqCst) {
+                work();
+            }
+        })
+    });
+    for _ in 0..100 {
+        assert_eq!(fork_and_wait(everything), 0);
+    }
+    OVER.store(true, SeqCst);
+    others.into_iter().for_each(|other| other.join().unwrap());
+    let guard = Memb::read_lock();
+    assert!(MAP.iter(&guard).map(|(key, _)| key).eq(keys(1)));
+}
+
+// A thread that forked in a signal handler while it waited slept on in the child: whoever would have woken it is not
+// there, and the next one did not see it counted.
+#[test]
+fn a06_who_forked_inside_a_wait_slept_on_in_the_child() {
+    in_child(
+        "a06_fork::a06_who_forked_inside_a_wait_slept_on_in_the_child",
+        || {
+            static TID: AtomicI32 = AtomicI32::new(0);
+            static CHILD: AtomicI32 = AtomicI32::new(-1);
+            static INSIDE: Stage = Stage::new();
+            static RELEASED: Stage = Stage::new();
+            extern "C" fn fork_here(_: i32) {
+                CHILD.store(fork(), SeqCst);
+            }
+            on_sigusr1(fork_here);
+            Memb::call(|| {
+                INSIDE.next();
+                RELEASED.wait_for(1);
+            });
+            INSIDE.wait_for(1);
+            let waiter = this_thread() as usize;
+            let other = std::thread::spawn(move || {
+                wait_until(|| TID.load(SeqCst) != 0);
+                wait_until_asleep(&TID);
+                send_sigusr1(waiter as libc::pthread_t);
+                wait_until(|| CHILD.load(SeqCst) != -1);
+                RELEASED.next();
+            });
+            TID.store(my_tid(), SeqCst);
+            Memb::barrier();
+            let child = CHILD.load(SeqCst);
+            if child == 0 {
+                exit_at_once(0); // the callback that ran is lost here: nothing is left to wait for
+            }
+            assert_eq!(wait_for(child), 0);
+            other.join().unwrap();
+        },
+    );
 }

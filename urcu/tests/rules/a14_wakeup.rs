@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::child::in_child;
 use crate::flavors::{Reader, Stage, every_flavor, wait_until};
-use urcu::Event;
+use urcu::{Event, Srcu};
 
 const ROUNDS: usize = 100;
 
@@ -21,8 +21,8 @@ fn woken<R: Reader>() {
             let before = R::stats().sleeps;
             let guard = reader.lock();
             INSIDE.next();
-            // Two sleeps: the first may be the short one that needs no proof of a wake-up.
-            wait_until(|| R::stats().sleeps >= before + 2 || one_sleep_is_long::<R>(before));
+            // Three sleeps: the first two may be the short ones that need no proof of a wake-up.
+            wait_until(|| R::stats().sleeps >= before + 3 || one_sleep_is_long::<R>(before));
             drop(guard);
             reader.away(|| DONE.wait_for(round));
         }
@@ -37,9 +37,35 @@ fn woken<R: Reader>() {
 }
 every_flavor!(a14_a_sleeping_grace_period_is_woken_by_the_exit, woken in child);
 
-/// qsbr proves its wake-ups from the first sleep on.
+/// The same for srcu, whose sections end on other threads, too.
+#[test]
+fn a14_a_sleeping_srcu_grace_period_is_woken_by_the_exit() {
+    in_child(
+        "a14_wakeup::a14_a_sleeping_srcu_grace_period_is_woken_by_the_exit",
+        || {
+            urcu::set_stall_timeout(Duration::from_secs(3600));
+            let srcu = Srcu::new();
+            for round in 0..ROUNDS {
+                let before = srcu.stats().sleeps;
+                let guard = srcu.down_read();
+                std::thread::scope(|s| {
+                    s.spawn(|| srcu.synchronize());
+                    // As above: the third sleep has no end of its own.
+                    wait_until(|| srcu.stats().sleeps >= before + 3);
+                    if round % 2 == 0 {
+                        s.spawn(move || drop(guard));
+                    } else {
+                        drop(guard);
+                    }
+                });
+            }
+        },
+    );
+}
+
+/// qsbr proves its wake-ups: the second sleep, after the lead is handed over, has no end of its own.
 fn one_sleep_is_long<R: Reader>(before: u64) -> bool {
-    R::NAME == "qsbr" && R::stats().sleeps > before
+    R::NAME == "qsbr" && R::stats().sleeps > before + 1
 }
 
 /// Two readers, two updaters: the one reader's wake-up must not be the other sleeper's loss.

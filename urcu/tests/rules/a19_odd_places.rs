@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use crate::child::in_child;
 use crate::flavors::{Dropping, Stage};
-use crate::libc_calls;
+use crate::libc_calls::{self, To};
 use urcu::{Mb, Memb, Qsbr, Rcu};
 
 static READ_BEFORE_MAIN: AtomicUsize = AtomicUsize::new(0);
@@ -119,6 +119,48 @@ fn a19_signal_storm() {
         Memb::synchronize();
         Mb::synchronize();
     });
+}
+
+/// A timer's handler reads every 50 us while the thread it interrupts reads too, and registers: the first
+/// section of a thread may be in the handler, or around it, or half made when the handler makes it.
+#[test]
+fn a19_a_timer_reads_while_threads_register() {
+    in_child(
+        "a19_odd_places::a19_a_timer_reads_while_threads_register",
+        || {
+            libc_calls::on_sigusr1(read_in_handler);
+            SHARED.assign([0, 0]);
+            SHARED_MB.assign([0, 0]);
+            libc_calls::take_sigusr1(false); // this thread and the workers stay out of it
+            Memb::barrier();
+            libc_calls::send_sigusr1_every(50_000, To::Process);
+            for n in 1..=500 {
+                let reader = std::thread::spawn(|| {
+                    libc_calls::take_sigusr1(true);
+                    for _ in 0..200 {
+                        let (outer, mb) = (Memb::read_lock(), Mb::read_lock());
+                        let (a, b) = (SHARED.dereference(&outer), SHARED_MB.dereference(&mb));
+                        let first = [a, b].map(|object| object.unwrap()[0]);
+                        drop(Memb::read_lock());
+                        assert_eq!([a, b].map(|object| object.unwrap()[1]), first);
+                        drop((outer, mb));
+                        assert!(!Memb::read_lock_held() && !Mb::read_lock_held());
+                        drop(Memb::register().read_lock());
+                    }
+                    // A handler that reads after the thread's hooks have run registers it for good.
+                    libc_calls::take_sigusr1(false);
+                });
+                SHARED.assign([n, n]);
+                drop(SHARED_MB.replace([n, n]).unwrap().synchronize());
+                reader.join().unwrap();
+            }
+            assert!(HANDLED.load(SeqCst) > 0 && !TORN.load(SeqCst));
+            for stats in [Memb::stats(), Mb::stats()] {
+                assert!(stats.registered <= 2, "a slot was claimed twice: {stats:?}");
+                assert_eq!(stats.abandoned, 0);
+            }
+        },
+    );
 }
 
 /// Runs at the thread's end: reads, retires, and waits.

@@ -1,10 +1,14 @@
 //! Every flavor through one helper.
 
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, SeqCst};
+use std::time::Duration;
 
-use urcu::{Flavor, Guard, Mb, Memb, Qsbr, Retired, Stats, Thread};
+use urcu::{
+    AlreadyQueued, Cookie, Flavor, Guard, Limits, Mb, Memb, Qsbr, RcuHead, Retired, Stats, Thread,
+};
 
 /// A thread's access to one flavor. Used through [`every_flavor`].
 pub(crate) trait Reader: 'static {
@@ -13,13 +17,67 @@ pub(crate) trait Reader: 'static {
     fn join() -> Self;
     fn lock(&self) -> Guard<'_, Self::F>;
     fn synchronize(&mut self);
+    fn wait_for(&mut self, cookie: Cookie<Self::F>);
+    fn get_state() -> Cookie<Self::F>;
+    fn start_poll() -> Cookie<Self::F>;
     fn barrier(&mut self);
     fn stats() -> Stats;
     fn call(f: impl FnOnce() + Send + 'static);
+    fn call_hurry(f: impl FnOnce() + Send + 'static);
+    fn call_lazy(f: impl FnOnce() + Send + 'static);
+    fn call_sized(bytes: usize, f: impl FnOnce() + Send + 'static);
+    fn try_call<C: FnOnce() + Send + 'static>(f: C) -> Result<(), C>;
+    /// # Safety
+    /// As `Domain::call_head`.
+    unsafe fn call_head(
+        head: NonNull<RcuHead>,
+        f: unsafe fn(NonNull<RcuHead>),
+    ) -> Result<(), AlreadyQueued>;
+    fn set_limits(limits: Limits);
+    fn set_lazy_delay(delay: Duration);
+    fn throttle(&mut self);
+    fn shutdown(&mut self);
     /// `Retired::synchronize` in the form for this flavor.
     fn give_back<T: Send + Sync>(&mut self, old: Retired<T, Self::F>) -> Box<T>;
     /// For code that waits for other threads.
     fn away<T>(&mut self, f: impl FnOnce() -> T) -> T;
+}
+
+/// What does not differ between a flavor with automatic registration and one without.
+macro_rules! calls {
+    ($flavor:ty) => {
+        fn stats() -> Stats {
+            <$flavor>::stats()
+        }
+        fn call(f: impl FnOnce() + Send + 'static) {
+            <$flavor>::call(f);
+        }
+        fn call_hurry(f: impl FnOnce() + Send + 'static) {
+            <$flavor>::call_hurry(f);
+        }
+        fn call_lazy(f: impl FnOnce() + Send + 'static) {
+            <$flavor>::call_lazy(f);
+        }
+        fn call_sized(bytes: usize, f: impl FnOnce() + Send + 'static) {
+            <$flavor>::call_sized(bytes, f);
+        }
+        fn try_call<C: FnOnce() + Send + 'static>(f: C) -> Result<(), C> {
+            <$flavor>::try_call(f)
+        }
+        unsafe fn call_head(
+            head: NonNull<RcuHead>,
+            f: unsafe fn(NonNull<RcuHead>),
+        ) -> Result<(), AlreadyQueued> {
+            // SAFETY: the caller's promise.
+            unsafe { <$flavor>::call_head(head, f) }
+        }
+        fn set_limits(limits: Limits) {
+            <$flavor>::set_limits(limits);
+        }
+        fn set_lazy_delay(delay: Duration) {
+            <$flavor>::set_lazy_delay(delay);
+        }
+    };
 }
 
 /// Threads that register by their first section.
@@ -39,15 +97,25 @@ macro_rules! auto {
             fn synchronize(&mut self) {
                 <$flavor>::synchronize();
             }
+            fn wait_for(&mut self, cookie: Cookie<$flavor>) {
+                cookie.wait();
+            }
             fn barrier(&mut self) {
                 <$flavor>::barrier();
             }
-            fn stats() -> Stats {
-                <$flavor>::stats()
+            fn get_state() -> Cookie<$flavor> {
+                <$flavor>::get_state()
             }
-            fn call(f: impl FnOnce() + Send + 'static) {
-                <$flavor>::call(f);
+            fn start_poll() -> Cookie<$flavor> {
+                <$flavor>::start_poll()
             }
+            fn throttle(&mut self) {
+                <$flavor>::throttle();
+            }
+            fn shutdown(&mut self) {
+                <$flavor>::shutdown();
+            }
+            calls!($flavor);
             fn give_back<T: Send + Sync>(&mut self, old: Retired<T, $flavor>) -> Box<T> {
                 old.synchronize()
             }
@@ -72,15 +140,25 @@ impl Reader for Thread<Qsbr> {
     fn synchronize(&mut self) {
         Thread::synchronize(self);
     }
+    fn wait_for(&mut self, cookie: Cookie<Qsbr>) {
+        Thread::wait_for(self, cookie);
+    }
     fn barrier(&mut self) {
         Thread::barrier(self);
     }
-    fn stats() -> Stats {
-        Qsbr::stats()
+    fn get_state() -> Cookie<Qsbr> {
+        Qsbr::get_state()
     }
-    fn call(f: impl FnOnce() + Send + 'static) {
-        Qsbr::call(f);
+    fn start_poll() -> Cookie<Qsbr> {
+        Qsbr::start_poll()
     }
+    fn throttle(&mut self) {
+        Thread::throttle(self);
+    }
+    fn shutdown(&mut self) {
+        Thread::shutdown(self);
+    }
+    calls!(Qsbr);
     fn give_back<T: Send + Sync>(&mut self, old: Retired<T, Qsbr>) -> Box<T> {
         old.synchronize_with(self)
     }
@@ -164,7 +242,7 @@ impl Stage {
 }
 
 /// Yields until `condition` holds.
-pub(crate) fn wait_until(condition: impl Fn() -> bool) {
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     while !condition() {
         std::thread::yield_now();
     }

@@ -12,7 +12,7 @@ use crate::reports;
 use urcu::{Guard, Memb, Rcu, Report, Thread};
 
 /// Yields until the thread with this tid sleeps in the kernel.
-fn wait_until_asleep(tid: &AtomicI32) {
+pub(crate) fn wait_until_asleep(tid: &AtomicI32) {
     wait_until(|| {
         let path = format!("/proc/self/task/{}/stat", tid.load(SeqCst));
         let stat = std::fs::read_to_string(path).unwrap_or_default();
@@ -22,7 +22,7 @@ fn wait_until_asleep(tid: &AtomicI32) {
     });
 }
 
-fn my_tid() -> i32 {
+pub(crate) fn my_tid() -> i32 {
     let link = std::fs::read_link("/proc/thread-self").unwrap();
     link.file_name().unwrap().to_str().unwrap().parse().unwrap()
 }

@@ -11,7 +11,7 @@ static REPORTS: Mutex<Vec<Report>> = Mutex::new(Vec::new());
 /// Collects reports from now on, and makes stalls known soon.
 pub(crate) fn collect() {
     urcu::set_stall_timeout(Duration::from_millis(5));
-    urcu::set_report_hook(|report| REPORTS.lock().unwrap().push(*report));
+    urcu::set_report_hook(|report| REPORTS.lock().unwrap().push(report.clone()));
 }
 
 /// Yields until `enough` of the reports satisfy `wanted`.

@@ -86,6 +86,43 @@ fn a10_membarrier_absent_from_the_start_eperm() {
     assert_eq!(output.status.code(), Some(DONE), "{output:?}");
 }
 
+/// A filter may know the registration and not the command: then membarrier is absent, from the start.
+#[test]
+fn a19_membarrier_registered_and_its_command_refused() {
+    let name = test_name(
+        module_path!(),
+        "a19_membarrier_registered_and_its_command_refused",
+    );
+    let refuse = || {
+        let command = libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED;
+        libc_calls::refuse_membarrier_command(command, libc::EPERM)
+    };
+    let output = outcome_of_child(&name, Some(refuse), fallback);
+    assert_eq!(output.status.code(), Some(DONE), "{output:?}");
+}
+
+/// The barrier that interrupts nobody may be refused alone: lazy callbacks then have the other one.
+#[test]
+fn the_global_membarrier_refused_alone() {
+    let name = test_name(module_path!(), "the_global_membarrier_refused_alone");
+    let refuse = || libc_calls::refuse_membarrier_command(libc::MEMBARRIER_CMD_GLOBAL, libc::EPERM);
+    let output = outcome_of_child(&name, Some(refuse), || {
+        static RAN: AtomicU64 = AtomicU64::new(0);
+        drop(Memb::read_lock()); // or there is nobody to be ordered
+        Memb::set_lazy_delay(std::time::Duration::from_millis(1));
+        let before = Memb::stats();
+        for n in 1..=3 {
+            Memb::call_lazy(|| _ = RAN.fetch_add(1, SeqCst));
+            crate::flavors::wait_until(|| RAN.load(SeqCst) == n);
+        }
+        let after = Memb::stats();
+        assert_eq!(after.patient_barriers, before.patient_barriers);
+        assert_eq!(after.grace_periods, before.grace_periods + 3);
+        assert_eq!(after.heavy_barriers, before.heavy_barriers + 3);
+    });
+    assert_eq!(output.status.code(), Some(DONE), "{output:?}");
+}
+
 /// The decision is never taken back: readers run without fences, so a later refusal is fatal, and says so.
 #[test]
 fn a19_membarrier_refused_later_aborts_with_a_message() {

@@ -1,0 +1,97 @@
+//! kernfs.
+
+use kernfs::{Cx, Dir, File, Has, Node, OpenFile, OpenFlags, Ops, Result, Root, Seq};
+
+use super::{Tree, names};
+
+/// A kernfs tree.
+pub(super) struct Ours(Root);
+
+/// Callbacks without an object behind them, as the files of a cgroup have.
+#[derive(Clone, Copy, Debug)]
+pub struct Zero;
+
+impl Ops for Zero {
+    const HAS: Has = Has::SHOW;
+    type Open = ();
+    fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn show(&self, _: &mut Cx<'_>, (): &(), seq: &mut Seq) -> Result<()> {
+        super::show(seq);
+        Ok(())
+    }
+}
+
+impl Tree for Ours {
+    type Node = Node;
+    type Dir = Dir;
+    type File = File;
+    type Open = OpenFile;
+
+    const NAME: &'static str = names::KERNFS;
+
+    fn empty() -> Self {
+        Self(Root::new())
+    }
+
+    fn add_dir(&self, parent: &Dir, name: &str) -> Dir {
+        parent.create_dir(name, 0o755).expect("a new name")
+    }
+
+    fn add_file(&self, parent: &Dir, name: &str) {
+        let made = parent.create_file(name, 0o444, 0, Zero);
+        made.expect("a new name");
+    }
+
+    fn remove(&self, parent: &Dir, name: &str) {
+        parent.remove_by_name(name).expect("an entry");
+    }
+
+    fn root(&self) -> Dir {
+        self.0.dir()
+    }
+
+    fn dir(node: Node) -> Dir {
+        node.as_dir().expect("a directory")
+    }
+
+    fn file(node: Node) -> File {
+        node.as_file().expect("a file")
+    }
+
+    #[inline]
+    fn find(&self, parent: &Dir, name: &str) -> Option<Node> {
+        parent.find(name)
+    }
+
+    #[inline]
+    fn walk(&self, path: &str) -> Option<Node> {
+        self.0.walk(path)
+    }
+
+    #[inline]
+    fn attributes(node: &Node) -> (u64, u32, u64) {
+        let stat = node.stat();
+        (stat.id, stat.mode, stat.size)
+    }
+
+    fn readdir(&self, dir: &Dir) -> usize {
+        dir.readdir(0, usize::MAX).len()
+    }
+
+    #[inline]
+    fn open(&self, file: &File) -> OpenFile {
+        file.open(OpenFlags::READ).expect("it is active")
+    }
+
+    #[inline]
+    fn read(&self, open: &OpenFile, buffer: &mut [u8]) -> usize {
+        open.read_at(buffer, 0).expect("it is active")
+    }
+
+    #[inline]
+    fn close(&self, open: OpenFile) {
+        drop(open);
+    }
+}

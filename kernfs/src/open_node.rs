@@ -1,0 +1,298 @@
+//! Open nodes: what all open files of one node share.
+//!
+//! The kernel's `kernfs_open_node`: it exists only while the file is open somewhere, and is published, found and
+//! freed by RCU (the seed of this crate: Al Viro's review of April 2022). A file that is opened and closed again and
+//! again makes and retires one each time, so retiring has to be cheap: it needs no drop, hence its memory goes
+//! through the retiring thread's ring, and no worker is woken. What it owns is taken out before that.
+
+use core::fmt;
+use core::mem::{self, ManuallyDrop};
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::bell::Bell;
+use crate::life::Claim;
+use crate::opened::Opened;
+
+/// What all open files of one node share.
+///
+/// # Invariants
+/// 1. `bell` and the list of files are empty when it is retired: [`OpenNode::empty`] comes before that.
+pub(crate) struct OpenNode {
+    /// Rung by `notify` and by the drain.
+    pub(crate) bell: Bell,
+    /// How often the node was drained while this stood. Counted up under the hashed mutex.
+    drains: AtomicU32,
+    /// Changed only under the node's hashed mutex, so never contended. A mutex all the same, because the
+    /// hashed one protects a `Writer` and not this.
+    files: Mutex<Files>,
+}
+
+#[derive(Default)]
+struct Files {
+    /// Live ones, and those that wait for their last handle to go.
+    list: ManuallyDrop<Vec<Arc<Opened>>>,
+    /// A drain has seen those before, and claimed what was live.
+    drained: usize,
+    /// Files whose `open` runs. They are not on the list: who drains does not wait for them, whose callback
+    /// may have given up its active reference to wait for who drains.
+    opening: usize,
+}
+
+const _: () = assert!(!mem::needs_drop::<OpenNode>(), "or a worker has to free it");
+
+/// What a file is at the end of its `open`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// On the list.
+    Live,
+    /// The node was drained meanwhile: claimed, to be released by the opener, and not on the list.
+    Drained,
+}
+
+impl OpenNode {
+    pub(crate) fn new() -> Self {
+        Self {
+            bell: Bell::new(),
+            drains: AtomicU32::new(0),
+            files: Mutex::default(),
+        }
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often the node was drained. Read it before you look whether the node is active: a drain after
+    /// that changes it.
+    pub(crate) fn drains(&self) -> u32 {
+        self.drains.load(Ordering::SeqCst)
+    }
+
+    /// A file begins to be opened. Hashed mutex held.
+    pub(crate) fn begin_open(&self) -> u32 {
+        self.files().opening += 1;
+        self.drains()
+    }
+
+    /// Its `open` has succeeded; `drains` is what `begin_open` said. Hashed mutex held.
+    pub(crate) fn end_open(&self, of: &Arc<Opened>, drains: u32) -> Begun {
+        let mut files = self.files();
+        files.opening -= 1;
+        if self.drains() != drains {
+            of.life.begin_claimed();
+            return Begun::Drained;
+        }
+        of.life.begin();
+        of.index.store(files.list.len(), Ordering::Relaxed);
+        files.list.push(Arc::clone(of));
+        Begun::Live
+    }
+
+    /// Its `open` has failed. Hashed mutex held.
+    pub(crate) fn fail_open(&self) {
+        self.files().opening -= 1;
+    }
+
+    /// Nobody has it open, nobody is opening it. Hashed mutex held.
+    pub(crate) fn is_unused(&self) -> bool {
+        let files = self.files();
+        files.list.is_empty() && files.opening == 0
+    }
+
+    /// Gives up what an unused one owns, which is to be retired now. Runs nobody's code: no file is on the list, and
+    /// the bed goes by RCU. Hashed mutex held.
+    pub(crate) fn empty(&self) {
+        debug_assert!(self.is_unused());
+        // INVARIANT: 1.
+        drop(mem::take(&mut *self.files().list));
+        self.bell.empty();
+    }
+
+    /// Takes a file off, of which the caller has another count. Hashed mutex held.
+    pub(crate) fn remove(&self, file: &Arc<Opened>) {
+        let mut files = self.files();
+        let mut hole = file.index.load(Ordering::Relaxed);
+        debug_assert!(Arc::ptr_eq(&files.list[hole], file));
+        // What a drain has not seen must not come before what it has.
+        if hole < files.drained {
+            files.drained -= 1;
+            let last = files.drained;
+            files.swap(hole, last);
+            hole = last;
+        }
+        let last = files.list.len() - 1;
+        files.swap(hole, last);
+        files.list.truncate(last);
+    }
+
+    /// From now on who waits knows that the node was drained. Hashed mutex held.
+    pub(crate) fn begin_drain(&self) {
+        self.drains.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Claims a live file. `None`: there is none any more. Hashed mutex held.
+    pub(crate) fn claim_next(&self) -> Option<Arc<Opened>> {
+        let mut files = self.files();
+        loop {
+            let file = Arc::clone(files.list.get(files.drained)?);
+            files.drained += 1;
+            if file.life.claim() == Claim::Ours {
+                return Some(file);
+            }
+        }
+    }
+
+    /// All files on the list. Hashed mutex held.
+    pub(crate) fn all(&self) -> Vec<Arc<Opened>> {
+        self.files().list.to_vec()
+    }
+}
+
+impl Files {
+    fn swap(&mut self, a: usize, b: usize) {
+        self.list.swap(a, b);
+        for at in [a, b] {
+            self.list[at].index.store(at, Ordering::Relaxed);
+        }
+    }
+}
+
+impl fmt::Debug for OpenNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files = self.files();
+        f.debug_struct("OpenNode")
+            .field("bell", &self.bell)
+            .field("drains", &self.drains)
+            .field("files", &files.list.len())
+            .field("drained", &files.drained)
+            .field("opening", &files.opening)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::panic::Location;
+
+    use super::*;
+    use crate::active::Active;
+    use crate::cx::Host;
+    use crate::flags::{Has, OpenFlags};
+    use urcu::Memb;
+
+    struct Nobody;
+
+    impl Host for Nobody {
+        fn id(&self) -> u64 {
+            0
+        }
+        fn name(&self) -> Vec<u8> {
+            Vec::new()
+        }
+        fn path(&self) -> Vec<u8> {
+            Vec::new()
+        }
+        fn notify(&self) {}
+        fn remove_self(
+            self: Arc<Self>,
+            _: &Active<'_>,
+            _: &'static Location<'static>,
+        ) -> crate::error::Result<bool> {
+            Ok(false)
+        }
+    }
+
+    fn opened() -> Arc<Opened> {
+        let prealloc = Vec::new();
+        Arc::new(Opened::new(
+            Arc::new(Nobody),
+            OpenFlags::READ,
+            None,
+            Has::NONE,
+            prealloc,
+        ))
+    }
+
+    fn live(on: &OpenNode) -> Arc<Opened> {
+        let of = opened();
+        let drains = on.begin_open();
+        assert_eq!(on.end_open(&of, drains), Begun::Live);
+        of
+    }
+
+    #[track_caller]
+    fn release(of: &Arc<Opened>) {
+        of.run_release(0, Location::caller());
+    }
+
+    #[test]
+    fn a_drain_claims_each_live_file_once_whatever_closes_meanwhile() {
+        let on = OpenNode::new();
+        let mut files: Vec<_> = (0..200).map(|_| live(&on)).collect();
+        let mut state = 1_u32;
+        let mut claimed = 0;
+        on.begin_drain();
+        loop {
+            // Some close between two claims: of those the drain has seen, and of those it has not.
+            for _ in 0..2 {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                if !files.is_empty() {
+                    let at = usize::try_from(state >> 8).unwrap() % files.len();
+                    let of = files.swap_remove(at);
+                    if of.life.claim() == Claim::Ours {
+                        claimed += 1;
+                        release(&of);
+                    }
+                    on.remove(&of);
+                }
+            }
+            let Some(of) = on.claim_next() else { break };
+            assert_eq!(of.life.claim(), Claim::Theirs);
+            claimed += 1;
+            release(&of);
+        }
+        assert_eq!(claimed, 200);
+        assert!(files.iter().all(|of| of.is_dead()));
+        // Files that are opened later are another drain's.
+        let late = live(&on);
+        assert!(Arc::ptr_eq(&on.claim_next().unwrap(), &late) && on.claim_next().is_none());
+        for of in files.iter().chain([&late]) {
+            on.remove(of);
+        }
+        assert!(on.is_unused());
+        on.empty();
+    }
+
+    #[test]
+    fn a_file_that_was_opening_during_the_drain_is_its_openers_to_release() {
+        let on = OpenNode::new();
+        let (of, drains) = (opened(), on.begin_open());
+        assert!(!on.is_unused());
+        on.begin_drain();
+        assert!(on.claim_next().is_none());
+        assert_eq!(on.end_open(&of, drains), Begun::Drained);
+        assert!(of.is_dead() && of.life.claim() == Claim::Theirs);
+        assert!(on.is_unused());
+        on.begin_open();
+        on.fail_open();
+        assert!(on.is_unused());
+        on.empty();
+    }
+
+    #[test]
+    fn an_open_node_that_is_retired_owns_nothing_and_who_sleeps_keeps_the_bed() {
+        let on = OpenNode::new();
+        let of = live(&on);
+        let bed = on.bell.bed();
+        assert!(Arc::ptr_eq(&bed, &on.bell.bed()));
+        let asleep_since = bed.value();
+        on.bell.ring(&Memb::read_lock());
+        assert!(on.bell.event() == 2 && bed.value() != asleep_since);
+        on.remove(&of);
+        on.empty();
+        assert_eq!((on.files().list.capacity(), Arc::strong_count(&of)), (0, 1));
+        Memb::barrier();
+        assert_eq!(Arc::strong_count(&bed), 1);
+    }
+}

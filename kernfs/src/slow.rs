@@ -1,0 +1,223 @@
+//! Which callbacks run on which threads, and the report of a removal that waits long for one.
+//!
+//! Each thread has a slot that only it writes, with plain stores; the report reads the slots of all. What it
+//! reads may be a moment old: it is for people.
+
+use core::fmt;
+use core::panic::Location;
+use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::sys;
+
+/// Callbacks inside each other that are noted of one thread.
+const DEPTH: usize = 4;
+
+/// The callbacks by their numbers.
+const OPS: [&str; 12] = [
+    "a callback",
+    "open",
+    "show",
+    "start",
+    "next",
+    "stop",
+    "read",
+    "write",
+    "llseek",
+    "mmap",
+    "poll",
+    "release",
+];
+
+fn number(op: &str) -> u8 {
+    match op {
+        "open" => 1,
+        "show" => 2,
+        "start" => 3,
+        "next" => 4,
+        "stop" => 5,
+        "read" => 6,
+        "write" => 7,
+        "llseek" => 8,
+        "mmap" => 9,
+        "poll" => 10,
+        "release" => 11,
+        _ => 0,
+    }
+}
+
+#[derive(Default)]
+struct Entry {
+    node: AtomicUsize,
+    op: AtomicU8,
+}
+
+struct Slot {
+    name: String,
+    tid: i32,
+    depth: AtomicUsize,
+    entries: [Entry; DEPTH],
+}
+
+static SLOTS: Mutex<Vec<Arc<Slot>>> = Mutex::new(Vec::new());
+
+fn slots() -> MutexGuard<'static, Vec<Arc<Slot>>> {
+    SLOTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes the slot off the list when its thread ends.
+struct Own(Arc<Slot>);
+
+impl Own {
+    fn new() -> Self {
+        let slot = Arc::new(Slot {
+            name: thread::current()
+                .name()
+                .unwrap_or("without a name")
+                .to_owned(),
+            tid: sys::thread_id(),
+            depth: AtomicUsize::new(0),
+            entries: Default::default(),
+        });
+        slots().push(Arc::clone(&slot));
+        Self(slot)
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        slots().retain(|slot| !Arc::ptr_eq(slot, &self.0));
+    }
+}
+
+thread_local! {
+    static OWN: Own = Own::new();
+}
+
+/// The thread enters a callback: its `depth`th at this moment.
+pub(crate) fn enter(depth: usize, node: usize, op: &str) {
+    let _ = OWN.try_with(|own| {
+        if let Some(entry) = own.0.entries.get(depth) {
+            entry.node.store(node, Ordering::Relaxed);
+            entry.op.store(number(op), Ordering::Relaxed);
+        }
+        // Release pairs with the Acquire in `running`: who sees the depth sees the entry.
+        own.0.depth.store(depth + 1, Ordering::Release);
+    });
+}
+
+/// It leaves it.
+pub(crate) fn leave(depth: usize) {
+    let _ = OWN.try_with(|own| own.0.depth.store(depth, Ordering::Release));
+}
+
+/// A callback that a removal waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunningCallback {
+    /// Which one: "show", "write" and so on.
+    pub op: &'static str,
+    /// The name of its thread.
+    pub thread: String,
+    /// The thread's number, as in /proc/self/task.
+    pub tid: i32,
+}
+
+/// A removal, or hiding, that waits; see [`on_slow_removal`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlowRemoval {
+    /// The file whose callbacks are waited for.
+    pub path: Vec<u8>,
+    /// Where the removal was called.
+    pub place: &'static Location<'static>,
+    /// How long it has been waited for, about.
+    pub waited: Duration,
+    /// The callbacks of the file that run. Empty if they have just ended.
+    pub callbacks: Vec<RunningCallback>,
+}
+
+impl fmt::Display for SlowRemoval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.escape_ascii();
+        write!(
+            f,
+            "removal of {path} at {} waits for {:?}",
+            self.place, self.waited
+        )?;
+        for RunningCallback { op, thread, tid } in &self.callbacks {
+            write!(f, "; {op} runs on thread {tid} ({thread})")?;
+        }
+        Ok(())
+    }
+}
+
+type Hook = Arc<dyn Fn(&SlowRemoval) + Send + Sync>;
+
+static HOOK: Mutex<Option<Hook>> = Mutex::new(None);
+static AFTER_MS: AtomicU64 = AtomicU64::new(10_000);
+
+/// Has `hook` called when a removal waits for a callback longer than `after`, and again each time as long.
+/// Files with [`Has::MAY_BLOCK`](crate::Has::MAY_BLOCK) are given ten times as long. Without a hook a line is
+/// written to stderr, after 10 seconds.
+///
+/// `hook` runs on the removing thread, without a lock of this crate. It may let the callback end; it must not
+/// panic. Times are in whole milliseconds, 1 at least.
+pub fn on_slow_removal(after: Duration, hook: impl Fn(&SlowRemoval) + Send + Sync + 'static) {
+    let old = HOOK
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .replace(Arc::new(hook));
+    let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+    AFTER_MS.store(millis.max(1), Ordering::Relaxed);
+    drop(old);
+}
+
+/// How long to wait before the first report, and between two.
+pub(crate) fn period(may_block: bool) -> Duration {
+    let factor = if may_block { 10 } else { 1 };
+    Duration::from_millis(AFTER_MS.load(Ordering::Relaxed).saturating_mul(factor))
+}
+
+fn running(node: usize) -> Vec<RunningCallback> {
+    let slots = slots();
+    let of_slot = |slot: &Arc<Slot>| {
+        let depth = slot.depth.load(Ordering::Acquire).min(DEPTH);
+        let entries = slot.entries[..depth].iter();
+        let mine = entries.filter(|entry| entry.node.load(Ordering::Relaxed) == node);
+        let callback = |entry: &Entry| RunningCallback {
+            op: OPS
+                .get(usize::from(entry.op.load(Ordering::Relaxed)))
+                .unwrap_or(&OPS[0]),
+            thread: slot.name.clone(),
+            tid: slot.tid,
+        };
+        mine.map(callback).collect::<Vec<_>>()
+    };
+    slots.iter().flat_map(of_slot).collect()
+}
+
+/// Reports that a node was waited for. No lock is held.
+pub(crate) fn report(
+    node: usize,
+    path: Vec<u8>,
+    place: &'static Location<'static>,
+    waited: Duration,
+) {
+    let report = SlowRemoval {
+        path,
+        place,
+        waited,
+        callbacks: running(node),
+    };
+    let hook = HOOK.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match hook {
+        Some(hook) => hook(&report),
+        None => {
+            let _ = std::io::stderr().write_all(format!("kernfs: {report}\n").as_bytes());
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What mkdir(2), rmdir(2) and rename(2) mean in a tree: what its owner says. The kernel's `kernfs_syscall_ops`.
+
+use core::panic::Location;
+use std::sync::Arc;
+
+use crate::active::Active;
+use crate::cx::{Cx, SyscallCx};
+use crate::error::{Errno, Result};
+use crate::flags::RootFlags;
+use crate::held::{self, Held};
+use crate::inner::Inner;
+use crate::mode;
+use crate::name;
+use crate::node::{Dir, Node};
+use crate::ops::guarded;
+use crate::path;
+use crate::root::Root;
+use crate::tree::Syscalls;
+
+/// What users may change in a tree by system calls. By default nothing: EPERM, as in sysfs; cgroup has the first two.
+///
+/// Each runs under active references of the nodes that it is given: their removal waits for it. So a call that removes
+/// its own node, or takes a lock whose holder removes nodes, gives its protection up first. A call may do anything; the
+/// node that it makes need not be the one that was asked for. A panic is EIO.
+///
+/// May hold handles of its own tree: removal of the root directory drops it, after the drain, unless a call runs still
+/// that gave its protection up (then the end of that call does).
+///
+/// ```
+/// use kernfs::{Dir, Node, Result, Root, RootFlags, SyscallCx, SyscallOps};
+///
+/// struct Groups;
+///
+/// impl SyscallOps for Groups {
+///     fn mkdir(&self, _: &mut SyscallCx<'_>, parent: &Dir, name: &[u8], mode: u32) -> Result<()> {
+///         parent.create_dir(name, mode).map(drop)
+///     }
+///     fn rmdir(&self, cx: &mut SyscallCx<'_>, dir: &Dir) -> Result<()> {
+///         let _unprotected = cx.break_protection();
+///         dir.remove()
+///     }
+/// }
+///
+/// let root = Root::with_ops(RootFlags::NONE, Groups);
+/// root.user_mkdir("group", 0o755)?;
+/// let group = root.find("group").and_then(|n| n.as_dir()).unwrap();
+/// group.user_rmdir()?;
+/// assert_eq!(root.find("group"), None);
+/// # Ok::<(), kernfs::Error>(())
+/// ```
+#[doc(alias = "kernfs_syscall_ops")]
+pub trait SyscallOps: Send + Sync + 'static {
+    /// A user wants a directory `name` in `parent`.
+    ///
+    /// # Errors
+    /// What the user gets.
+    fn mkdir(&self, cx: &mut SyscallCx<'_>, parent: &Dir, name: &[u8], mode: u32) -> Result<()> {
+        let _ = (cx, parent, name, mode);
+        Err(Errno::EPERM.into())
+    }
+
+    /// A user wants `dir` to go.
+    ///
+    /// # Errors
+    /// What the user gets.
+    fn rmdir(&self, cx: &mut SyscallCx<'_>, dir: &Dir) -> Result<()> {
+        let _ = (cx, dir);
+        Err(Errno::EPERM.into())
+    }
+
+    /// A user wants `node` to be `name` in `parent`.
+    ///
+    /// # Errors
+    /// What the user gets.
+    fn rename(&self, cx: &mut SyscallCx<'_>, node: &Node, parent: &Dir, name: &[u8]) -> Result<()> {
+        let _ = (cx, node, parent, name);
+        Err(Errno::EPERM.into())
+    }
+}
+
+/// From nodes to handles.
+struct Owner<O>(O);
+
+fn dir(node: &Arc<Inner>) -> Dir {
+    Dir(Node(Arc::clone(node)))
+}
+
+impl<O: SyscallOps> Syscalls<Inner> for Owner<O> {
+    fn mkdir(
+        &self,
+        cx: &mut SyscallCx<'_>,
+        parent: &Arc<Inner>,
+        name: &[u8],
+        mode: u32,
+    ) -> Result<()> {
+        self.0.mkdir(cx, &dir(parent), name, mode)
+    }
+
+    fn rmdir(&self, cx: &mut SyscallCx<'_>, node: &Arc<Inner>) -> Result<()> {
+        self.0.rmdir(cx, &dir(node))
+    }
+
+    fn rename(
+        &self,
+        cx: &mut SyscallCx<'_>,
+        node: &Arc<Inner>,
+        parent: &Arc<Inner>,
+        name: &[u8],
+    ) -> Result<()> {
+        self.0
+            .rename(cx, &Node(Arc::clone(node)), &dir(parent), name)
+    }
+}
+
+impl Root {
+    /// An empty tree in which users may change what `ops` let them.
+    #[doc(alias = "kernfs_create_root")]
+    pub fn with_ops(flags: RootFlags, ops: impl SyscallOps) -> Self {
+        Self::build(flags, Some(Box::new(Owner(ops))))
+    }
+}
+
+impl Dir {
+    /// mkdir(2) of a user: runs the owner's [`SyscallOps::mkdir`].
+    ///
+    /// # Errors
+    /// EPERM: the tree has no [`SyscallOps`]. ENODEV: this directory is not active. EINVAL, ENAMETOOLONG: a name or mode
+    /// that is none. EIO: the callback panicked. And what it returns.
+    #[doc(alias = "kernfs_iop_mkdir")]
+    #[track_caller]
+    pub fn user_mkdir(&self, name: impl AsRef<[u8]>, mode: u32) -> Result<()> {
+        let (node, name) = (&self.0.0, name.as_ref());
+        name::check(name)?;
+        let mode = mode::check(mode)?;
+        call("mkdir", [node, node], Location::caller(), |ops, cx| {
+            ops.mkdir(cx, node, name, mode)
+        })
+    }
+
+    /// rmdir(2) of a user: runs the owner's [`SyscallOps::rmdir`].
+    ///
+    /// # Errors
+    /// As [`user_mkdir`](Self::user_mkdir).
+    #[doc(alias = "kernfs_iop_rmdir")]
+    #[track_caller]
+    pub fn user_rmdir(&self) -> Result<()> {
+        let node = &self.0.0;
+        call("rmdir", [node, node], Location::caller(), |ops, cx| {
+            ops.rmdir(cx, node)
+        })
+    }
+}
+
+impl Node {
+    /// rename(2) of a user: runs the owner's [`SyscallOps::rename`].
+    ///
+    /// # Errors
+    /// As [`Dir::user_mkdir`]; ENODEV also if the new directory is not active, EINVAL if it is in another tree.
+    #[doc(alias = "kernfs_iop_rename")]
+    #[track_caller]
+    pub fn user_rename(&self, parent: &Dir, name: impl AsRef<[u8]>) -> Result<()> {
+        let (node, parent, name) = (&self.0, &parent.0.0, name.as_ref());
+        name::check(name)?;
+        if !Arc::ptr_eq(&node.tree, &parent.tree) {
+            return Err(path::error(Errno::EINVAL, "rename into another tree", node));
+        }
+        call("rename", [node, parent], Location::caller(), |ops, cx| {
+            ops.rename(cx, node, parent, name)
+        })
+    }
+}
+
+/// Runs a callback under an active reference of each of the nodes, which may be the same.
+fn call(
+    op: &'static str,
+    nodes: [&Arc<Inner>; 2],
+    place: &'static Location<'static>,
+    run: impl FnOnce(&dyn Syscalls<Inner>, &mut SyscallCx<'_>) -> Result<()>,
+) -> Result<()> {
+    let [node, _] = nodes;
+    if !node.tree.has_syscalls() {
+        return Err(path::error(Errno::EPERM, op, node));
+    }
+    let mut ops = None;
+    let result = protected(op, nodes, place, &mut ops, run);
+    // If the root was removed meanwhile, what the owner's object captured dies here: no reference is held any more.
+    let _ = guarded("drop of the callbacks", &**node, || drop(ops));
+    result
+}
+
+/// The same. Leaves the callbacks in `used`, to be dropped when the references are not held any more.
+fn protected(
+    op: &'static str,
+    [node, other]: [&Arc<Inner>; 2],
+    place: &'static Location<'static>,
+    used: &mut Option<Arc<dyn Syscalls<Inner>>>,
+    run: impl FnOnce(&dyn Syscalls<Inner>, &mut SyscallCx<'_>) -> Result<()>,
+) -> Result<()> {
+    let gone = |node: &Arc<Inner>| path::error(Errno::ENODEV, op, node);
+    let first = node.active.get().ok_or_else(|| gone(node))?;
+    let second: Option<Active<'_>> = match Arc::ptr_eq(node, other) {
+        true => None,
+        false => Some(other.active.get().ok_or_else(|| gone(other))?),
+    };
+    // They are taken out after the drain of all nodes, so who holds a reference finds them.
+    *used = node.tree.syscalls();
+    let ops = used.as_deref().ok_or_else(|| gone(node))?;
+    let held = |node: &Arc<Inner>| Held {
+        node: node.address(),
+        file: 0, // none
+        op,
+        place,
+        given_up: false,
+    };
+    let _scope = held::enter(held(node));
+    let _scope = second.as_ref().map(|_| held::enter(held(other)));
+    let mut cx = SyscallCx {
+        active: [Some(&first), second.as_ref()],
+    };
+    guarded(op, &**node, || run(ops, &mut cx))?
+}
+
+// A context is for the thread that runs the callback: what a thread is inside of goes by threads.
+static_assertions::assert_not_impl_any!(Cx<'static>: Send, Sync);
+static_assertions::assert_not_impl_any!(SyscallCx<'static>: Send, Sync);
