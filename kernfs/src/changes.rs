@@ -44,7 +44,9 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         let node = &self.handle.node;
-        node.tree.queue.pollers.remove(node.id, &self.poller);
+        if node.tree.is_ours() {
+            node.tree.queue.pollers.remove(node.id, &self.poller);
+        }
     }
 }
 

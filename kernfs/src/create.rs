@@ -205,7 +205,7 @@ impl Dir {
     ) -> Result<Arc<Inner>> {
         let parent = &self.0.0;
         let tree = &parent.tree;
-        let _locked = tree.write();
+        let _locked = tree.write("create")?;
         let dir = may_add(parent, &label)?;
         let full = |_| Error::from(Errno::ENOMEM);
         let reservation = tree.ids.reserve().map_err(full)?;

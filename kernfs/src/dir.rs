@@ -95,7 +95,7 @@ impl Dir {
     /// EINVAL: it has entries, or is one that stays empty.
     #[doc(alias = "kernfs_enable_ns")]
     pub fn enable_ns(&self) -> Result<()> {
-        let _locked = self.0.0.tree.write();
+        let _locked = self.0.0.tree.write("name spaces")?;
         match self.0.0.dir() {
             Some(dir) if dir.children.is_empty() && !self.stays_empty() => {
                 self.0.0.state.set(NS);

@@ -54,6 +54,7 @@ errnos! {
     EBUSY "busy"
     EEXIST "exists already"
     ENODEV "the node is gone"
+    ENFILE "too many open files"
     ENOTDIR "not a directory"
     EISDIR "is a directory"
     EINVAL "invalid argument"

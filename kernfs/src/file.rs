@@ -17,7 +17,7 @@ impl File {
     /// Opens the file. Runs the owner's `open`.
     ///
     /// # Errors
-    /// ENODEV: the node is gone. EACCES: nobody has that permission, or there is no such callback (with
+    /// ENODEV: the node is gone. ENFILE: [`Limits::open_files`](crate::Limits::open_files). EACCES: nobody has that permission, or there is no such callback (with
     /// [`RootFlags::EXTRA_OPEN_PERM_CHECK`](crate::RootFlags)). EIO: the callback panicked. And what the
     /// callback returns.
     #[track_caller]

@@ -69,6 +69,7 @@ impl<'a> Call<'a> {
     /// itself.
     pub(crate) fn lock(&self, op: &'static str) -> Result<IoGuard<'a>> {
         let open = self.open;
+        open.handle.node.tree.check(op)?;
         let address = open.handle.of.address();
         if let Some(inside) = held::find(|h| h.file == address) {
             return Err(path::error(

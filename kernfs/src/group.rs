@@ -192,6 +192,7 @@ impl GroupHandle {
     }
 
     fn change(&self) -> Result<Change<'_>> {
+        self.parent.0.0.tree.check("change of a group")?;
         let made = self.made().take();
         match made {
             Some(made) => Ok(Change(self, made)),
@@ -225,8 +226,11 @@ impl GroupHandle {
         self.change()?.1.remove()
     }
 
-    /// The group's own directory, if there is one now; not while the group is being changed.
+    /// The group's own directory, if there is one now; not while the group is being changed, nor in a forked child.
     pub fn dir(&self) -> Option<Dir> {
+        if !self.parent.0.0.tree.is_ours() {
+            return None;
+        }
         self.made().as_ref().and_then(|made| made.dir.clone())
     }
 }

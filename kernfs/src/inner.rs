@@ -233,7 +233,7 @@ impl Inner {
 
     /// Changes the attribute record, which is made if there is none. If `change` fails nothing is changed.
     pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Record) -> Result<R>) -> Result<R> {
-        let _lock = self.tree.write_records();
+        let _lock = self.tree.write_records()?;
         let old = {
             let guard = Memb::read_lock();
             self.record(&guard).cloned()

@@ -41,6 +41,7 @@
 //! * [`ro`], [`rw`], [`wo`] make attributes of one line; [`Ops`] are the callbacks of a file in full.
 //! * [`ro_atomic`], [`rw_atomic`] and [`bin`] as well; [`Group`]s of attributes; an [`Object`] owns its directory;
 //!   [`Uevents`] tell of objects.
+//! * [`Limits`]: how far users of a mount may go; [`Stats`].
 //! * [`OpenFile`]: read, write, map, poll, wait. [`Cx`] is what a callback knows of the call, [`Records`] a file of many
 //!   records. [`on_slow_removal`] hears of callbacks that hold a removal up.
 //! * [`Node::rename`], [`Node::hide`], [`Node::activate`], [`Node::setattr`], [`Node::set_xattr`], [`Creation`] (owner, name
@@ -53,7 +54,10 @@
 //!   this crate cannot see: do not hold a lock over [`Node::remove`] that a callback takes.
 //! * A removed node's memory is freed after a grace period, and once its last handle is dropped.
 //! * A change in a directory copies at most 64 pointers, whatever its size.
-//! * After `fork` only the parent may use the tree.
+//! * In a forked child the tree is dead: every call that can fail answers ENOTCONN at once and touches no lock of the
+//!   parent's; dropping what belongs to a tree does nothing. What needs no lock ([`Dir::find`], [`Node::path`],
+//!   [`Node::stat`], [`Dir::readdir`]) shows the tree as it was at the fork. The child makes no tree of its own, unless it
+//!   execs first: a daemon forks, then calls [`Root::new`].
 //! * [`File::open`] is for the process itself and asks for nobody's permission but what
 //!   [`RootFlags::EXTRA_OPEN_PERM_CHECK`] says; [`File::open_as`] checks the modes for somebody else, as a mount does.
 //! * A read clears the change for all who share that open file: who waits opens his own.
@@ -63,8 +67,6 @@
 //! # What is left out
 //! * Super blocks, dentries and inodes, with the functions that are about them: [`kernel`] lists each with the reason.
 //! * On a mount: some of what the tree has; see there.
-//! * In a forked child removal is refused, and dropping the last [`Root`] does nothing; other calls are not refused,
-//!   though the tree is dead there.
 //!
 //! # Where it comes from
 //! The kernel's fs/kernfs; in particular the open-file machinery after Al Viro's review of April 2022
@@ -97,6 +99,7 @@ mod host;
 mod inner;
 pub mod kernel;
 mod life;
+mod limits;
 mod locks;
 mod lookup;
 mod mapping;
@@ -150,6 +153,7 @@ pub use cx::{Cx, SyscallCx, Unprotected};
 pub use error::{Errno, Error, Result};
 pub use flags::{Has, OpenFlags, PollFlags, RootFlags};
 pub use group::{Group, GroupHandle};
+pub use limits::Limits;
 pub use mapping::Mapping;
 pub use memory::Memory;
 pub use mode::{Kind, SetAttr, Stat};

@@ -17,7 +17,7 @@ use std::thread;
 
 use urcu::Event;
 
-use crate::error::{Error, Result};
+use crate::error::{Errno, Error, Result};
 use crate::pending::Pending;
 use crate::pollers::{News, Pollers};
 use crate::sys;
@@ -42,6 +42,8 @@ pub(crate) struct Queue {
     passes: Event,
     delivered: AtomicU64,
     registry: Mutex<Registry>,
+    /// The process that it was made in.
+    process: u32,
 }
 
 #[derive(Default)]
@@ -68,6 +70,7 @@ impl Queue {
             passes: Event::new(),
             delivered: AtomicU64::new(0),
             registry: Mutex::default(),
+            process: sys::process(),
         })
     }
 
@@ -133,7 +136,7 @@ impl Queue {
 
     /// Adds a listener; the first one starts the worker.
     pub(crate) fn watch(self: &Arc<Self>, watch: Arc<dyn Watch>) -> Result<Watching> {
-        let mut registry = self.registry();
+        let mut registry = self.registry_for_new()?;
         self.join(&mut registry)?;
         let id = registry.next;
         registry.next += 1;
@@ -147,8 +150,24 @@ impl Queue {
 
     /// Has the worker run as long as the result lives.
     pub(crate) fn user(self: &Arc<Self>) -> Result<User> {
-        self.join(&mut self.registry())?;
+        self.join(&mut *self.registry_for_new()?)?;
         Ok(User(Arc::clone(self)))
+    }
+
+    /// Whether this is the process that has the worker.
+    fn is_ours(&self) -> bool {
+        self.process == sys::process()
+    }
+
+    /// The registry, for who comes.
+    ///
+    /// # Errors
+    /// ENOTCONN: in a forked child.
+    fn registry_for_new(&self) -> Result<MutexGuard<'_, Registry>> {
+        match self.is_ours() {
+            true => Ok(self.registry()),
+            false => Err(Errno::ENOTCONN.because("listening in a forked child")),
+        }
     }
 
     /// One user more, who has to call `leave`.
@@ -237,6 +256,9 @@ pub(crate) struct User(Arc<Queue>);
 
 impl Drop for User {
     fn drop(&mut self) {
+        if !self.0.is_ours() {
+            return; // a forked child, which has no worker
+        }
         // Nobody waits for the worker's end: what it calls may wait for the dropping thread.
         drop(self.0.leave(&mut self.0.registry()));
     }
@@ -244,9 +266,12 @@ impl Drop for User {
 
 impl Watching {
     /// Waits until all that was notified before this call has been told to the listeners. Must not be
-    /// called from one.
+    /// called from one. In a forked child, where nobody tells anything, it returns at once.
     pub fn flush(&self) {
         let queue = &self.queue;
+        if !queue.is_ours() {
+            return;
+        }
         let start = queue.passes.value();
         // The pass that runs now may have taken the list before; the one after it has not.
         loop {
@@ -262,6 +287,9 @@ impl Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
+        if !self.queue.is_ours() {
+            return;
+        }
         let mut registry = self.queue.registry();
         let others = registry.watches.iter().filter(|(id, _)| *id != self.id);
         let others: Vec<_> = others.cloned().collect();

@@ -127,6 +127,7 @@ pub(crate) fn open(node: &Arc<Inner>, flags: OpenFlags, opener: Opener) -> Resul
     let Some(file) = node.file() else {
         return Err(path::error(Errno::EINVAL, "open", node));
     };
+    node.tree.check("open")?;
     let active = node.active.get().ok_or_else(|| gone("open", node))?;
     if node.tree.flags.contains(RootFlags::EXTRA_OPEN_PERM_CHECK) {
         check_permission(node, file, flags)?;
@@ -139,6 +140,7 @@ pub(crate) fn open(node: &Arc<Inner>, flags: OpenFlags, opener: Opener) -> Resul
         }
         Opener::Admitted(cred) => Some(cred),
     };
+    let place_taken = Taken::new(node)?;
     // Removal takes the ops after the drain, so they are there while we are active.
     let ops = file.ops().ok_or_else(|| gone("open", node))?;
     let atomic_write_len = {
@@ -165,12 +167,30 @@ pub(crate) fn open(node: &Arc<Inner>, flags: OpenFlags, opener: Opener) -> Resul
         of,
         place,
     };
+    core::mem::forget(place_taken); // the handle's now
     Ok(OpenFile {
         handle,
         atomic_write_len,
         position: 0,
         worker: OnceLock::new(),
     })
+}
+
+/// A place among the open files of the tree.
+struct Taken<'n>(&'n Inner);
+
+impl<'n> Taken<'n> {
+    fn new(node: &'n Inner) -> Result<Self> {
+        let tree = &node.tree;
+        tree.open_files.add(node.id, &tree.limits)?;
+        Ok(Self(node))
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.tree.open_files.remove(self.0.id);
+    }
 }
 
 /// Runs the owner's `open`.
@@ -314,6 +334,7 @@ pub(crate) struct Handle {
 impl Handle {
     /// An active reference, unless the node is gone or this file was released.
     pub(crate) fn active(&self, what: &str) -> Result<Active<'_>> {
+        self.node.tree.check(what)?;
         // The reference first: it holds the drain, and so the release, back.
         let active = self.node.active.get();
         active
@@ -397,11 +418,15 @@ impl Drop for Handle {
         if self.of.handles.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
+        if !self.node.tree.is_ours() {
+            return; // a forked child: the file is the parent's, who will close it
+        }
         if let Some(memory) = self.of.memory.get()
             && self.of.shares.load(Ordering::Relaxed)
         {
             memory.remove_sharer();
         }
+        let _place = Taken(&self.node); // since `open`
         self.of.release(self.node.address(), self.place);
         if let Some(file) = self.node.file() {
             let mut writer = file.slot.lock();

@@ -37,12 +37,8 @@ pub(crate) fn remove_from(
     place: &'static Location<'static>,
 ) -> Result<bool> {
     let tree = &node.tree;
-    if !tree.is_ours() {
-        // Threads of the parent may have held its locks, or been inside callbacks, at the fork: for ever now.
-        return Err(Errno::ENOTCONN.because("removal in a forked child"));
-    }
     let subtree = {
-        let locked = tree.write();
+        let locked = tree.write("removal")?;
         if node.state.has(UNLINKED) || !has_to_be(node.link(&Memb::read_lock())) {
             return Ok(false);
         }
@@ -64,7 +60,7 @@ pub(crate) fn remove_from(
         }
     }
     let unlinked = {
-        let locked = tree.write();
+        let locked = tree.write("removal")?;
         // An overlapping remover may have been faster. Children before their parents: who finds an entry in a
         // directory knows that the directory is in its own.
         let mine = subtree.iter().filter(|member| !member.state.set(UNLINKED));
@@ -106,9 +102,11 @@ pub(crate) fn signal(node: &Inner) {
 /// Waits until a deactivated node is not used any more, and brings its open files to their end. A long wait is told
 /// (see [`crate::slow`]): it may be for ever, if a callback waits for a lock of whoever removes its node.
 pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
-    let may_block = node
-        .file()
-        .is_some_and(|file| file.has.contains(Has::MAY_BLOCK));
+    let file = node.file();
+    let may_block = file.is_some_and(|file| file.has.contains(Has::MAY_BLOCK));
+    let has_open = file.is_some_and(|file| !file.open.is_null());
+    let waits = has_open || !node.active.is_drained();
+    let _waiting = waits.then(|| node.tree.waiting.enter());
     node.active.drain(slow::period(may_block), |waited| {
         slow::report(node.address(), node.path(), place, waited);
     });

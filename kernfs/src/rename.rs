@@ -85,7 +85,7 @@ fn rename(
     if !Arc::ptr_eq(&node.tree, &parent.tree) {
         return refuse(Errno::EINVAL, "rename into another tree");
     }
-    let _locked = node.tree.write();
+    let _locked = node.tree.write("rename")?;
     let guard = Memb::read_lock();
     let old = node.link(&guard);
     let Some(from) = &old.parent else {

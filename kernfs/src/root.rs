@@ -12,6 +12,7 @@ use urcu::{Id, Memb};
 use crate::error::{Errno, Result};
 use crate::flags::RootFlags;
 use crate::inner::{Body, DirBody, Inner, Link, Tree};
+use crate::limits::Limits;
 use crate::name::Label;
 use crate::node::{Dir, Node};
 use crate::notify::Watching;
@@ -47,6 +48,11 @@ pub struct Stats {
     /// Nodes whose memory is not freed: those in the tree, and removed ones that a handle or a grace
     /// period keeps.
     pub nodes: u64,
+    /// Files that are open, or being opened.
+    pub open_files: u64,
+    /// Removals and hidings that wait at this moment: for a callback to return, for an open file to be released. For
+    /// long means a callback that does not return; [`on_slow_removal`](crate::on_slow_removal) names it.
+    pub waiting_drains: u64,
     /// How often the worker has told the listeners of a notified file.
     pub delivered: u64,
 }
@@ -147,11 +153,18 @@ impl Root {
         self.tree().queue.watch(watch)
     }
 
+    /// Sets how far others may go, from now on: what there is stays.
+    pub fn set_limits(&self, limits: Limits) {
+        self.tree().limits.set(limits);
+    }
+
     /// Counters, as of now.
     pub fn stats(&self) -> Stats {
         let tree = self.tree();
         Stats {
             nodes: tree.nodes.load(Ordering::Relaxed),
+            open_files: tree.open_files.sum(),
+            waiting_drains: tree.waiting.value(),
             delivered: tree.queue.delivered(),
         }
     }

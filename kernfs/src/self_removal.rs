@@ -35,11 +35,14 @@ pub(crate) fn remove_self(
         return Err(path::error(Errno::EDEADLK, &what, node));
     }
     active.give_up();
-    let first = {
-        let _locked = node.tree.write();
-        !node.state.set(REMOVES_ITSELF)
-    };
-    let result = if first {
+    let first = node
+        .tree
+        .write("removal")
+        .map(|_locked| !node.state.set(REMOVES_ITSELF));
+    let result = if let Err(error) = first {
+        active.take_back();
+        Err(error)
+    } else if first? {
         // Not refused: the thread holds nothing of the node any more.
         let removed = remove::remove(node, place);
         active.take_back();

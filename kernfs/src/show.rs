@@ -23,7 +23,9 @@ impl Node {
     pub fn activate(&self) {
         let mut opened = Vec::new();
         {
-            let locked = self.0.tree.write();
+            let Ok(locked) = self.0.tree.write("activation") else {
+                return;
+            };
             for member in remove::collect(&self.0, &locked) {
                 member.state.set(ACTIVATED);
                 if open_up(&member) {
@@ -58,7 +60,7 @@ impl Node {
     pub fn show(&self) -> Result<()> {
         refuse_dir(&self.0)?;
         let opened = {
-            let _locked = self.0.tree.write();
+            let _locked = self.0.tree.write("showing")?;
             self.0.state.clear(HIDDEN);
             open_up(&self.0)
         };
@@ -90,7 +92,7 @@ fn hide(node: &Arc<Inner>, place: &'static Location<'static>) -> Result<()> {
     refuse_dir(node)?;
     remove::refuse_own("hiding", node, core::slice::from_ref(node), place)?;
     let hid = {
-        let _locked = node.tree.write();
+        let _locked = node.tree.write("hiding")?;
         node.state.begin_hiding();
         node.active.deactivate();
         !node.state.set(HIDDEN)
@@ -98,7 +100,7 @@ fn hide(node: &Arc<Inner>, place: &'static Location<'static>) -> Result<()> {
     remove::signal(node);
     remove::drain(node, place);
     let opened = {
-        let _locked = node.tree.write();
+        let _locked = node.tree.write("hiding")?;
         node.state.end_hiding();
         open_up(node)
     };

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 // ---- the tree ----
 
@@ -15,8 +16,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 pub(crate) mod errno {
     pub(crate) use libc::{
         E2BIG, EACCES, EAGAIN, EBADF, EBUSY, EDEADLK, EEXIST, EFBIG, EINTR, EINVAL, EIO, EISDIR,
-        ELOOP, ENAMETOOLONG, ENODATA, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTCONN, ENOTDIR,
-        EOPNOTSUPP, EPERM, ERANGE, ESTALE, ETIMEDOUT,
+        ELOOP, ENAMETOOLONG, ENFILE, ENODATA, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTCONN,
+        ENOTDIR, EOPNOTSUPP, EPERM, ERANGE, ESTALE, ETIMEDOUT,
     };
 }
 
@@ -33,6 +34,36 @@ pub(crate) fn effective_ids() -> (u32, u32) {
 pub(crate) fn thread_id() -> i32 {
     // SAFETY: always succeeds, touches no memory of ours.
     unsafe { libc::gettid() }
+}
+
+/// The process, as far as fork(2) made it one: a number that is another one in a forked child. One load; and a system
+/// call where the handler could not be registered. Not seen: a child made by clone(2) or vfork(2) themselves.
+pub(crate) fn process() -> u32 {
+    extern "C" fn in_child() {
+        // Relaxed: the child has one thread.
+        PROCESS.store(std::process::id(), Ordering::Relaxed);
+    }
+    /// 0: not known yet.
+    static PROCESS: AtomicU32 = AtomicU32::new(0);
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+
+    let known = PROCESS.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    // Who comes meanwhile asks the kernel. Not a lock: a fork might leave it taken.
+    if !BEGUN.swap(true, Ordering::Relaxed) {
+        // SAFETY: the handler stores an integer, and getpid(2) is async-signal-safe. If this code is unloaded, libc
+        // forgets the handler.
+        let ret = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        if ret == 0 {
+            in_child();
+        }
+    }
+    match PROCESS.load(Ordering::Relaxed) {
+        0 => std::process::id(),
+        known => known,
+    }
 }
 
 fn set_mask(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {

@@ -1,7 +1,11 @@
 //! What mkdir(2), rmdir(2) and rename(2) mean in a tree: what its owner says. The kernel's `kernfs_syscall_ops`.
 
+use core::iter;
 use core::panic::Location;
+use core::sync::atomic::Ordering;
 use std::sync::Arc;
+
+use urcu::Memb;
 
 use crate::active::Active;
 use crate::cx::{Cx, SyscallCx};
@@ -124,7 +128,8 @@ impl Dir {
     /// mkdir(2) of a user: runs the owner's [`SyscallOps::mkdir`].
     ///
     /// # Errors
-    /// EPERM: the tree has no [`SyscallOps`]. ENODEV: this directory is not active. EINVAL, ENAMETOOLONG: a name or mode
+    /// EPERM: the tree has no [`SyscallOps`]. EAGAIN: that were more nodes, or a deeper tree, than
+    /// [`Root::set_limits`] lets users make. ENODEV: this directory is not active. EINVAL, ENAMETOOLONG: a name or mode
     /// that is none. EIO: the callback panicked. And what it returns.
     #[doc(alias = "kernfs_iop_mkdir")]
     #[track_caller]
@@ -132,6 +137,10 @@ impl Dir {
         let (node, name) = (&self.0.0, name.as_ref());
         name::check(name)?;
         let mode = mode::check(mode)?;
+        let tree = &node.tree;
+        tree.limits
+            .check_nodes(tree.nodes.load(Ordering::Relaxed))?;
+        check_depth("mkdir", node, 1)?;
         call("mkdir", [node, node], Location::caller(), |ops, cx| {
             ops.mkdir(cx, node, name, mode)
         })
@@ -155,7 +164,7 @@ impl Node {
     /// rename(2) of a user: runs the owner's [`SyscallOps::rename`].
     ///
     /// # Errors
-    /// As [`Dir::user_mkdir`]; ENODEV also if the new directory is not active, EINVAL if it is in another tree.
+    /// As [`Dir::user_mkdir`], but for the number of nodes; ENODEV also if the new directory is not active, EINVAL if it is in another tree.
     #[doc(alias = "kernfs_iop_rename")]
     #[track_caller]
     pub fn user_rename(&self, parent: &Dir, name: impl AsRef<[u8]>) -> Result<()> {
@@ -164,10 +173,52 @@ impl Node {
         if !Arc::ptr_eq(&node.tree, &parent.tree) {
             return Err(path::error(Errno::EINVAL, "rename into another tree", node));
         }
+        check_depth("rename", parent, height(node))?;
         call("rename", [node, parent], Location::caller(), |ops, cx| {
             ops.rename(cx, node, parent, name)
         })
     }
+}
+
+/// Whether users may bring directories `levels` below `dir`.
+fn check_depth(op: &str, dir: &Arc<Inner>, levels: usize) -> Result<()> {
+    let Some(most) = dir.tree.limits.depth().map(|most| most as usize) else {
+        return Ok(());
+    };
+    let guard = Memb::read_lock();
+    let above = iter::successors(dir.parent(&guard), |dir| dir.parent(&guard));
+    let depth = above.take(most).count().saturating_add(levels);
+    match levels > 0 && depth > most {
+        true => Err(path::error(
+            Errno::EAGAIN,
+            &format!("{op} to more than {most} levels, in the directory"),
+            dir,
+        )),
+        false => Ok(()),
+    }
+}
+
+/// How many levels of directories a node has, itself counted.
+fn height(node: &Arc<Inner>) -> usize {
+    if node.tree.limits.depth().is_none() {
+        return 0; // nobody wants to know
+    }
+    let mut height = 0;
+    let mut level: Vec<_> = node.dir().map(|_| Arc::clone(node)).into_iter().collect();
+    // Level by level. No recursion: trees may be deeper than stacks.
+    while !level.is_empty() {
+        height += 1;
+        let mut below = Vec::new();
+        for dir in level.iter().filter_map(|member| member.dir()) {
+            // A section for each directory: the tree may be large.
+            let guard = Memb::read_lock();
+            let children = dir.children.iter(&guard);
+            let dirs = children.filter(|(_, child)| child.dir().is_some());
+            below.extend(dirs.map(|(_, child)| child.get()));
+        }
+        level = below;
+    }
+    height
 }
 
 /// Runs a callback under an active reference of each of the nodes, which may be the same.
@@ -197,6 +248,7 @@ fn protected(
     run: impl FnOnce(&dyn Syscalls<Inner>, &mut SyscallCx<'_>) -> Result<()>,
 ) -> Result<()> {
     let gone = |node: &Arc<Inner>| path::error(Errno::ENODEV, op, node);
+    node.tree.check(op)?;
     let first = node.active.get().ok_or_else(|| gone(node))?;
     let second: Option<Active<'_>> = match Arc::ptr_eq(node, other) {
         true => None,

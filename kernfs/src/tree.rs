@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use urcu::Idr;
 
 use crate::cx::SyscallCx;
-use crate::error::Result;
+use crate::error::{Errno, Result};
 use crate::flags::RootFlags;
+use crate::limits::{Gauge, Limited, OpenFiles};
 use crate::notify::Queue;
 use crate::order;
 use crate::sys;
@@ -46,6 +47,10 @@ pub(crate) struct Tree<N: Send + Sync + 'static> {
     pub(crate) queue: Arc<Queue>,
     /// Nodes whose memory is not freed yet.
     pub(crate) nodes: AtomicU64,
+    pub(crate) limits: Limited,
+    pub(crate) open_files: OpenFiles,
+    /// Drains that wait.
+    pub(crate) waiting: Gauge,
     /// Finds nodes by their ids: low half a number that comes again after a rest, high half how often it did.
     pub(crate) ids: Idr<N>,
     /// `None`: the owner gave none. Taken out by removal of the root.
@@ -68,9 +73,12 @@ impl<N: Send + Sync + 'static> Tree<N> {
             uid,
             gid,
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-            process: std::process::id(),
+            process: sys::process(),
             queue: Queue::new(),
             nodes: AtomicU64::new(0),
+            limits: Limited::new(),
+            open_files: OpenFiles::new(),
+            waiting: Gauge::default(),
             ids: Idr::new(),
             syscalls: syscalls.map(|ops| Mutex::new(Some(ops.into()))),
             lock: Mutex::default(),
@@ -78,16 +86,31 @@ impl<N: Send + Sync + 'static> Tree<N> {
         })
     }
 
-    /// Whether this is not a forked child of the process that made the tree.
+    /// Whether this is not a forked child of the process that made the tree. There threads of the parent may have held
+    /// its locks, or been inside callbacks, at the fork: for ever now.
     pub(crate) fn is_ours(&self) -> bool {
-        self.process == std::process::id()
+        self.process == sys::process()
+    }
+
+    /// ENOTCONN in a forked child.
+    pub(crate) fn check(&self, op: &str) -> Result<()> {
+        match self.is_ours() {
+            true => Ok(()),
+            false => Err(Errno::ENOTCONN.because(format!("{op} in a forked child"))),
+        }
     }
 
     /// Takes the tree lock.
+    ///
+    /// # Errors
+    /// ENOTCONN: in a forked child.
     #[track_caller]
-    pub(crate) fn write(&self) -> Locked<'_> {
+    pub(crate) fn write(&self, op: &str) -> Result<Locked<'_>> {
         order::nothing_held("the tree lock");
-        Locked(self.lock.lock().unwrap_or_else(PoisonError::into_inner))
+        self.check(op)?;
+        Ok(Locked(
+            self.lock.lock().unwrap_or_else(PoisonError::into_inner),
+        ))
     }
 
     /// Whether the owner gave [`Syscalls`], which may have been taken out since.
@@ -108,8 +131,12 @@ impl<N: Send + Sync + 'static> Tree<N> {
     }
 
     /// Takes the lock of the attribute records.
-    pub(crate) fn write_records(&self) -> MutexGuard<'_, ()> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    ///
+    /// # Errors
+    /// ENOTCONN: in a forked child.
+    pub(crate) fn write_records(&self) -> Result<MutexGuard<'_, ()>> {
+        self.check("change of attributes")?;
+        Ok(self.records.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -68,9 +68,16 @@ const VARIABLES: usize = 64;
 /// assert_eq!(event.get("SPEED"), Some("1200"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[doc(alias = "kobject_uevent")]
-pub struct Uevents(Arc<Mutex<Channel>>);
+pub struct Uevents(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// The process that it was made in.
+    process: u32,
+    channel: Mutex<Channel>,
+}
 
 #[derive(Debug, Default)]
 struct Channel {
@@ -81,20 +88,28 @@ struct Channel {
 impl Uevents {
     /// A channel without subscribers.
     pub fn new() -> Self {
-        Self::default()
+        Self(Arc::new(Shared {
+            process: sys::process(),
+            channel: Mutex::default(),
+        }))
     }
 
-    fn channel(&self) -> MutexGuard<'_, Channel> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn channel(&self) -> Result<MutexGuard<'_, Channel>> {
+        let Shared { process, channel } = &*self.0;
+        match *process == sys::process() {
+            true => Ok(channel.lock().unwrap_or_else(PoisonError::into_inner)),
+            // A thread of the parent may have held it.
+            false => Err(Errno::ENOTCONN.because("event in a forked child")),
+        }
     }
 
     /// One subscriber more, who gets what is sent from now on.
     ///
     /// # Errors
-    /// EMFILE and the like: no sockets.
+    /// EMFILE and the like: no sockets. ENOTCONN: in a forked child.
     pub fn subscribe(&self) -> Result<Subscriber> {
         let (ours, theirs) = sys::packet_pair()?;
-        self.channel().subscribers.push(ours);
+        self.channel()?.subscribers.push(ours);
         Ok(Subscriber(theirs.into()))
     }
 
@@ -103,7 +118,7 @@ impl Uevents {
     ///
     /// # Errors
     /// ENOMEM: more than 2048 bytes, or than 64 variables. EINVAL: a variable with a NUL, or without a name,
-    /// or a "=" in it. Nothing was sent.
+    /// or a "=" in it. ENOTCONN: in a forked child. Nothing was sent.
     #[doc(alias = "kobject_uevent_env")]
     pub fn send(
         &self,
@@ -131,7 +146,7 @@ impl Uevents {
             text.extend([name, "=", value, "\0"]);
         }
         // The number and the sending are one step: every subscriber sees the numbers grow.
-        let mut channel = self.channel();
+        let mut channel = self.channel()?;
         let number = channel.last + 1;
         text.extend(["SEQNUM=", &number.to_string(), "\0"]);
         let count = fixed.len() + variables.len() + 1;
@@ -154,6 +169,12 @@ impl Uevents {
             }
         });
         Ok(number)
+    }
+}
+
+impl Default for Uevents {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

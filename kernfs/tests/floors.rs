@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
         "error", "flags", "held", "active", "bell", "life", "pending", "locks", "watch", "ns",
         "state", "cred", "pollers", "step",
     ],
-    &["name", "mode", "cx", "seq", "notify", "xattr"],
+    &["name", "mode", "cx", "seq", "notify", "xattr", "limits"],
     &["records", "reader", "guarded", "memory", "uevent"],
     &["ops", "tree", "record"],
     &["opened"],
