@@ -128,9 +128,7 @@ impl Root {
     /// ```
     #[doc(alias = "kernfs_find_and_get_node_by_id")]
     pub fn find_by_id(&self, id: u64) -> Option<Node> {
-        let guard = Memb::read_lock();
-        let node = self.tree().ids.get(Id::from_raw(id)?, &guard)?;
-        node.active.is_active().then(|| Node(node.get()))
+        self.by_id(id)
     }
 
     /// The node of a [`Node::handle`].
@@ -171,6 +169,15 @@ impl Root {
 
     fn tree(&self) -> &Tree {
         &self.0.0.0.0.tree
+    }
+}
+
+impl Dir {
+    /// The active node of the tree with this id.
+    pub(crate) fn by_id(&self, id: u64) -> Option<Node> {
+        let guard = Memb::read_lock();
+        let node = self.0.0.tree.ids.get(Id::from_raw(id)?, &guard)?;
+        node.active.is_active().then(|| Node(node.get()))
     }
 }
 

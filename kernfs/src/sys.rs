@@ -42,6 +42,8 @@ pub(crate) fn process() -> u32 {
     extern "C" fn in_child() {
         // Relaxed: the child has one thread.
         PROCESS.store(std::process::id(), Ordering::Relaxed);
+        #[cfg(feature = "fuse")]
+        mounting::close_in_child();
     }
     /// 0: not known yet.
     static PROCESS: AtomicU32 = AtomicU32::new(0);
@@ -53,7 +55,7 @@ pub(crate) fn process() -> u32 {
     }
     // Who comes meanwhile asks the kernel. Not a lock: a fork might leave it taken.
     if !BEGUN.swap(true, Ordering::Relaxed) {
-        // SAFETY: the handler stores an integer, and getpid(2) is async-signal-safe. If this code is unloaded, libc
+        // SAFETY: the handler stores integers; getpid(2) and close(2) are async-signal-safe. If this code is unloaded, libc
         // forgets the handler.
         let ret = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
         if ret == 0 {
@@ -169,21 +171,28 @@ pub(crate) mod mounting {
     use std::fs::{File, OpenOptions};
     use std::io;
     use std::mem::MaybeUninit;
+    use std::ops::Deref;
     use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicI32, Ordering};
 
     use super::set_mask;
     pub(crate) use super::with_signals_blocked;
 
     /// Bits of the flags word of FUSE_OPEN, and of a poll mask, that this crate looks at.
     pub(crate) use libc::{
-        O_ACCMODE, O_DIRECT, O_RDONLY, O_RDWR, O_WRONLY, S_IFDIR, S_IFLNK, S_IFREG,
+        O_ACCMODE, O_DIRECT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFDIR, S_IFLNK, S_IFREG,
     };
 
     /// errno values that decide something in this crate.
     pub(crate) use libc::{
         EACCES, EAGAIN, EBUSY, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS, ENOTCONN, ENOTTY, ENXIO,
-        EOPNOTSUPP, EPERM, EPROTO,
+        EOPNOTSUPP, EPERM, EPROTO, ERANGE,
     };
+
+    /// Flags of SETXATTR.
+    pub(crate) use libc::{XATTR_CREATE, XATTR_REPLACE};
 
     /// The path of the device.
     pub(crate) const DEVICE: &str = "/dev/fuse";
@@ -201,14 +210,71 @@ pub(crate) mod mounting {
         }
     }
 
-    /// Opens /dev/fuse. std sets O_CLOEXEC: an exec'ed child must not keep the mount alive.
-    pub(crate) fn open_device() -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).open(DEVICE)
+    /// A descriptor of /dev/fuse. Children do not keep it, or a dead daemon's mount would hang until the last of them
+    /// ends: std sets O_CLOEXEC for those that exec, and the others close it as soon as they are there. (Not those of
+    /// other threads' fork(2) just while it is opened; nor, with more than some hundred, those beyond.)
+    #[derive(Debug)]
+    pub(crate) struct Device {
+        file: File,
+        noted: Option<&'static AtomicI32>,
+    }
+
+    /// The descriptors that a forked child closes; -1: none.
+    static DEVICES: [AtomicI32; 256] = [const { AtomicI32::new(-1) }; 256];
+
+    /// In a forked child: the only thread.
+    pub(super) fn close_in_child() {
+        for noted in &DEVICES {
+            match noted.swap(-1, Ordering::Relaxed) {
+                -1 => {}
+                // SAFETY: a descriptor of ours. Whoever has its `Device` belongs to the parent's threads, or to a
+                // `Mount` that does nothing in a child.
+                fd => drop(unsafe { libc::close(fd) }),
+            }
+        }
+    }
+
+    impl Device {
+        /// Opens it.
+        pub(crate) fn open() -> io::Result<Self> {
+            let file = OpenOptions::new().read(true).write(true).open(DEVICE)?;
+            let fd = file.as_raw_fd();
+            let free = |noted: &AtomicI32| {
+                noted
+                    .compare_exchange(-1, fd, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
+            };
+            let noted = DEVICES.iter().find(|noted| free(noted));
+            Ok(Self { file, noted })
+        }
+    }
+
+    #[cfg(test)]
+    impl From<File> for Device {
+        fn from(file: File) -> Self {
+            Self { file, noted: None }
+        }
+    }
+
+    impl Deref for Device {
+        type Target = File;
+        fn deref(&self) -> &File {
+            &self.file
+        }
+    }
+
+    impl Drop for Device {
+        fn drop(&mut self) {
+            // Before it is closed, when the number may be somebody else's.
+            if let Some(noted) = self.noted {
+                noted.store(-1, Ordering::Relaxed);
+            }
+        }
     }
 
     /// A second device of the connection behind `session`, with its own queue of requests being served.
-    pub(crate) fn clone_device(session: &File) -> io::Result<File> {
-        let device = open_device()?;
+    pub(crate) fn clone_device(session: &File) -> io::Result<Device> {
+        let device = Device::open()?;
         let source = session.as_raw_fd().cast_unsigned();
         // SAFETY: the ioctl reads one u32 at the address, which is valid for the call; both
         // descriptors are open, and a wrong one is an error.
@@ -265,6 +331,18 @@ pub(crate) mod mounting {
         // SAFETY: one pollfd, valid for reading and writing; timeout 0, so it does not sleep.
         check(unsafe { libc::poll(&raw mut item, 1, 0) })?;
         Ok(item.revents & libc::POLLERR != 0)
+    }
+
+    /// truncate(2) to nothing.
+    pub(crate) fn truncate(path: &CStr) -> io::Result<()> {
+        // SAFETY: a NUL-terminated string that lives over the call.
+        check(unsafe { libc::truncate(path.as_ptr(), 0) })
+    }
+
+    /// Opens a directory as a place only (O_PATH).
+    pub(crate) fn open_path(path: &Path) -> io::Result<File> {
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        OpenOptions::new().read(true).custom_flags(flags).open(path)
     }
 
     /// Which mount a path lies in.

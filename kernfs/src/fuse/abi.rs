@@ -25,6 +25,7 @@ pub(super) const ROOT_ID: u64 = 1;
 /// INIT flags.
 pub(super) mod init {
     pub(crate) const ATOMIC_O_TRUNC: u32 = 1 << 3;
+    pub(crate) const EXPORT_SUPPORT: u32 = 1 << 4;
     pub(crate) const BIG_WRITES: u32 = 1 << 5;
     pub(crate) const PARALLEL_DIROPS: u32 = 1 << 18;
     pub(crate) const MAX_PAGES: u32 = 1 << 22;
@@ -42,12 +43,16 @@ pub(super) const GETATTR_FH: u32 = 1;
 /// POLL: the kernel wants a message when the file becomes ready.
 pub(super) const POLL_SCHEDULE_NOTIFY: u32 = 1;
 
-/// SETATTR `valid` bits: what asks for more than time stamps or a size, and whether `fh` is set.
+/// SETATTR `valid` bits: what is to be changed, and whether `fh` is set. Left out: the size, which stays.
 pub(super) mod fattr {
     pub(crate) const MODE: u32 = 1 << 0;
     pub(crate) const UID: u32 = 1 << 1;
     pub(crate) const GID: u32 = 1 << 2;
+    pub(crate) const ATIME: u32 = 1 << 4;
+    pub(crate) const MTIME: u32 = 1 << 5;
     pub(crate) const FH: u32 = 1 << 6;
+    pub(crate) const ATIME_NOW: u32 = 1 << 7;
+    pub(crate) const MTIME_NOW: u32 = 1 << 8;
 }
 
 /// Opcodes that are not simply refused.
@@ -70,6 +75,10 @@ pub(super) mod op {
     pub(crate) const STATFS: u32 = 17;
     pub(crate) const RELEASE: u32 = 18;
     pub(crate) const FSYNC: u32 = 20;
+    pub(crate) const SETXATTR: u32 = 21;
+    pub(crate) const GETXATTR: u32 = 22;
+    pub(crate) const LISTXATTR: u32 = 23;
+    pub(crate) const REMOVEXATTR: u32 = 24;
     pub(crate) const FLUSH: u32 = 25;
     pub(crate) const INIT: u32 = 26;
     pub(crate) const OPENDIR: u32 = 27;
@@ -174,8 +183,17 @@ wire! {
     BatchForgetIn(8) { count: u32, dummy: u32 }
     ForgetOne(16) { nodeid: u64, nlookup: u64 }
     GetattrIn(16) { flags: u32, dummy: u32, fh: u64 }
-    /// The start of SETATTR; the values behind it are never used.
-    SetattrIn(16) { valid: u32, padding: u32, fh: u64 }
+    SetattrIn(88) {
+        valid: u32, padding: u32, fh: u64, size: u64, lock_owner: u64, atime: i64, mtime: i64,
+        ctime: i64, atimensec: u32, mtimensec: u32, ctimensec: u32, mode: u32, unused4: u32,
+        uid: u32, gid: u32, unused5: u32,
+    }
+    /// Before the name and the value. (The longer form was not negotiated.)
+    SetxattrIn(8) { size: u32, flags: u32 }
+    /// GETXATTR, before the name, and LISTXATTR: the room of the client, 0 if he asks how much he needs.
+    GetxattrIn(8) { size: u32, padding: u32 }
+    /// How much he needs.
+    GetxattrOut(8) { size: u32, padding: u32 }
     /// Before the name.
     MkdirIn(8) { mode: u32, umask: u32 }
     /// Before the two names.

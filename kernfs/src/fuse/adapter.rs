@@ -5,20 +5,22 @@
 //! answer ESTALE, at which the VFS walks the path again without its cache; I/O through an old descriptor
 //! answers ENODEV (the open file does that itself). Where a second ESTALE would reach the client the answer
 //! is ENOENT ([`super::retry`]).
+//! What is done to attributes stands in [`super::attributes`].
 //!
-//! Left out for now: xattrs, attribute changes from outside, exporting by file handle, mmap.
+//! Left out: mmap, which the kernel does not hand on.
 
 use std::sync::Arc;
 
-use super::abi::{self, fattr};
+use super::abi;
 use super::handles::{Handle, Handles};
 use super::retry::Retries;
 use super::table::NodeTable;
 use crate::cred::{Caller, Cred};
 use crate::error::Errno;
 use crate::flags::{OpenFlags, PollFlags};
-use crate::mode::{Kind, Stat};
+use crate::mode::{self, Kind, SetAttr, Stat};
 use crate::node::{Dir, Node};
+use crate::ns::Ns;
 use crate::readdir::Entry;
 use crate::sys::mounting as sys;
 
@@ -26,6 +28,8 @@ use crate::sys::mounting as sys;
 #[derive(Debug)]
 pub(super) struct Adapter {
     root: Dir,
+    /// What is seen of directories with name spaces; `None`: nothing.
+    ns: Option<Ns>,
     nodes: NodeTable,
     handles: Handles,
     retries: Retries,
@@ -38,21 +42,38 @@ const DOT_DOT: u64 = 2;
 /// Entries that are copied out of the tree at once.
 const BATCH: usize = 128;
 
-fn live_child(dir: &Dir, name: &[u8]) -> Option<Node> {
-    dir.find(name).filter(Node::is_active)
+/// What O_TRUNC does, as in sysfs: the size stays, the times of change do not.
+fn truncated(node: &Node) {
+    let now = Some(mode::now());
+    // EPERM: a directory that stays empty, which this is none.
+    let _ = node.setattr(&SetAttr {
+        mtime: now,
+        ctime: now,
+        ..SetAttr::default()
+    });
 }
 
 impl Adapter {
-    pub(super) fn new(root: Dir) -> Self {
+    pub(super) fn new(root: Dir, ns: Option<Ns>) -> Self {
         Self {
             root,
+            ns,
             nodes: NodeTable::default(),
             handles: Handles::default(),
             retries: Retries::default(),
         }
     }
 
-    fn node(&self, id: u64) -> Result<Node, Errno> {
+    /// The name space to look into a directory by.
+    fn ns_of(&self, dir: &Dir) -> Option<Ns> {
+        self.ns.filter(|_| dir.is_namespaced())
+    }
+
+    fn live_child(&self, dir: &Dir, name: &[u8]) -> Option<Node> {
+        dir.find_ns(name, self.ns_of(dir)).filter(Node::is_active)
+    }
+
+    pub(super) fn node(&self, id: u64) -> Result<Node, Errno> {
         if id == abi::ROOT_ID {
             return Ok((*self.root).clone());
         }
@@ -61,9 +82,11 @@ impl Adapter {
 
     /// The errno for a removed node that client `who` asks about by a path. ESTALE makes the VFS look the
     /// path up afresh, once; it is not worth that where the name is plainly gone.
-    fn removed(&self, who: u32, node: &Node) -> Errno {
+    pub(super) fn removed(&self, who: u32, node: &Node) -> Errno {
         match node.parent() {
-            Some(parent) if parent.is_active() && live_child(&parent, &node.name()).is_none() => {
+            Some(parent)
+                if parent.is_active() && self.live_child(&parent, &node.name()).is_none() =>
+            {
                 Errno::ENOENT
             }
             _ => self.retries.gone(who, node.id()),
@@ -80,9 +103,12 @@ impl Adapter {
 
     /// LOOKUP: counts one lookup of what it found, to be given back by [`forget`](Self::forget).
     pub(super) fn lookup(&self, who: u32, parent: u64, name: &[u8]) -> Result<Stat, Errno> {
+        if name == b"." || name == b".." {
+            return self.connect(parent, name == b"..");
+        }
         let parent = self.node(parent)?;
         let dir = parent.as_dir().ok_or(Errno::ENOTDIR)?;
-        if let Some(node) = live_child(&dir, name) {
+        if let Some(node) = self.live_child(&dir, name) {
             let stat = node.stat();
             self.nodes.remember(stat.id, &node);
             self.retries.looked_up(who, dir.id(), name, Some(stat.id));
@@ -95,6 +121,24 @@ impl Adapter {
         }
     }
 
+    /// LOOKUP of "." and "..": the kernel has nothing but the id, out of a file handle, and wants the node or the
+    /// directory that it is in.
+    fn connect(&self, id: u64, above: bool) -> Result<Stat, Errno> {
+        let node = match id {
+            abi::ROOT_ID => (*self.root).clone(),
+            id => self.root.by_id(id).ok_or(Errno::ESTALE)?,
+        };
+        let node = match above {
+            true => node.parent().map_or(node, Node::from),
+            false => node,
+        };
+        let stat = node.stat();
+        if stat.id != abi::ROOT_ID {
+            self.nodes.remember(stat.id, &node);
+        }
+        Ok(stat)
+    }
+
     /// FORGET, and the undoing of a lookup whose reply nobody took.
     pub(super) fn forget(&self, id: u64, count: u64) {
         if id != abi::ROOT_ID {
@@ -105,25 +149,16 @@ impl Adapter {
     /// GETATTR. A removed node has attributes as long as somebody has it open.
     pub(super) fn getattr(&self, who: u32, id: u64, fh: Option<u64>) -> Result<Stat, Errno> {
         let node = self.node(id)?;
-        if node.is_active() || fh.is_some() || self.handles.is_open(id) {
+        if fh.is_some() || self.is_usable(id, &node) {
             Ok(node.stat()) // perhaps for a permission on the way of a walk, so it does not end it
         } else {
             Err(self.removed(who, &node))
         }
     }
 
-    /// SETATTR: times and sizes are accepted and change nothing, as sysfs does with a size.
-    pub(super) fn setattr(
-        &self,
-        who: u32,
-        id: u64,
-        fh: Option<u64>,
-        valid: u32,
-    ) -> Result<Stat, Errno> {
-        if valid & (fattr::MODE | fattr::UID | fattr::GID) != 0 {
-            return Err(Errno::EPERM);
-        }
-        self.getattr(who, id, fh)
+    /// Whether a node's attributes may be asked for and changed: also when it is removed, while somebody has it open.
+    pub(super) fn is_usable(&self, id: u64, node: &Node) -> bool {
+        node.is_active() || self.handles.is_open(id)
     }
 
     /// READLINK: the text as of now.
@@ -173,7 +208,9 @@ impl Adapter {
 
     /// RMDIR.
     pub(super) fn rmdir(&self, who: u32, parent: u64, name: &[u8]) -> Result<(), Errno> {
-        let dir = live_child(&self.dir(parent)?, name).ok_or(Errno::ENOENT)?;
+        let dir = self
+            .live_child(&self.dir(parent)?, name)
+            .ok_or(Errno::ENOENT)?;
         let dir = dir.as_dir().ok_or(Errno::ENOTDIR)?;
         self.said(who, dir.user_rmdir(), &[&dir])
     }
@@ -185,7 +222,9 @@ impl Adapter {
         (parent, name): (u64, &[u8]),
         (new_parent, new_name): (u64, &[u8]),
     ) -> Result<(), Errno> {
-        let node = live_child(&self.dir(parent)?, name).ok_or(Errno::ENOENT)?;
+        let node = self
+            .live_child(&self.dir(parent)?, name)
+            .ok_or(Errno::ENOENT)?;
         let to = self.dir(new_parent)?;
         self.said(who, node.user_rename(&to, new_name), &[&node, &to])
     }
@@ -206,7 +245,12 @@ impl Adapter {
             Err(Errno::EINVAL)
         } else {
             match file.open_admitted(access, cred) {
-                Ok(file) => Ok(self.handles.insert(id, node, Some(file))),
+                Ok(file) => {
+                    if flags & sys::O_TRUNC != 0 {
+                        truncated(&node);
+                    }
+                    Ok(self.handles.insert(id, node, Some(file)))
+                }
                 Err(_) if !node.is_active() => Err(self.removed(who, &node)),
                 Err(error) => Err(error.errno()),
             }
@@ -301,7 +345,7 @@ impl Adapter {
         }
         from = from.max(DOT_DOT);
         loop {
-            let batch = dir.readdir(from, BATCH);
+            let batch = dir.readdir_ns(from, BATCH, self.ns_of(&dir));
             for entry in &batch {
                 if !emit(entry) {
                     return Ok(());

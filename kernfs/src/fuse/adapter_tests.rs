@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::abi::{ROOT_ID, fattr};
+use super::abi::{ROOT_ID, SetattrIn, fattr};
 use super::adapter::Adapter;
 use crate::cred::{Caller, Cred};
 use crate::cx::{Cx, SyscallCx};
@@ -60,7 +60,7 @@ fn word(dir: &Dir, name: &str) -> Arc<Word> {
 
 fn tree() -> (Root, Adapter) {
     let root = Root::new();
-    let adapter = Adapter::new(root.dir());
+    let adapter = Adapter::new(root.dir(), None);
     (root, adapter)
 }
 
@@ -261,18 +261,45 @@ fn what_is_no_file_is_not_opened_and_what_is_no_link_not_read() {
 }
 
 #[test]
-fn attributes_are_not_changed_from_outside() {
+fn a_size_from_outside_changes_nothing_and_a_mode_does() {
     let (root, adapter) = tree();
     word(&root, "speed");
+    let file = root.find("speed").unwrap();
     let id = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
-    let size = 1 << 3;
-    assert_eq!(adapter.setattr(WHO, id, None, size).unwrap().size, 4096);
-    for bit in [fattr::MODE, fattr::UID, fattr::GID] {
-        assert_eq!(
-            adapter.setattr(WHO, id, None, bit).unwrap_err(),
-            Errno::EPERM
-        );
-    }
+    let before = file.stat();
+    let mut new = SetattrIn {
+        valid: 1 << 3,
+        ..SetattrIn::default()
+    };
+    assert_eq!(adapter.setattr(WHO, id, None, &new).unwrap(), before);
+    (new.valid, new.mode) = (fattr::MODE, 0o100_600);
+    assert_eq!(adapter.setattr(WHO, id, None, &new).unwrap().mode, 0o600);
+    assert_eq!(file.stat().mode, 0o600);
+    // What is removed has attributes while it is open.
+    let fh = adapter.open(CRED, id, RDWR).unwrap();
+    file.remove().unwrap();
+    new.mode = 0o100_640;
+    assert_eq!(adapter.setattr(WHO, id, None, &new).unwrap().mode, 0o640);
+    assert_eq!(adapter.getxattr(WHO, id, b"user.a"), Err(Errno::ENODATA));
+    adapter.release(fh);
+    assert!(adapter.setattr(WHO, id, None, &new).is_err());
+    assert_ne!(adapter.getxattr(WHO, id, b"user.a"), Err(Errno::ENODATA));
+}
+
+#[test]
+fn an_id_alone_finds_what_the_kernel_has_forgotten() {
+    let (root, adapter) = tree();
+    let dir = root.create_dir("dir", 0o755).unwrap();
+    word(&dir, "file");
+    let file = dir.find("file").unwrap();
+    // Never looked up by name: out of a file handle.
+    assert_eq!(adapter.lookup(WHO, file.id(), b".").unwrap().id, file.id());
+    assert!(adapter.is_known(file.id()));
+    assert_eq!(adapter.lookup(WHO, file.id(), b"..").unwrap().id, dir.id());
+    assert_eq!(adapter.lookup(WHO, dir.id(), b"..").unwrap().id, ROOT_ID);
+    assert_eq!(adapter.lookup(WHO, ROOT_ID, b"..").unwrap().id, ROOT_ID);
+    file.remove().unwrap();
+    assert_eq!(adapter.lookup(WHO, file.id(), b"."), Err(Errno::ESTALE));
 }
 
 struct Groups;
@@ -297,7 +324,7 @@ impl SyscallOps for Groups {
 #[test]
 fn the_owner_of_the_tree_makes_and_removes_directories() {
     let root = Root::with_ops(RootFlags::NONE, Groups);
-    let adapter = Adapter::new(root.dir());
+    let adapter = Adapter::new(root.dir(), None);
     let a = adapter.mkdir(WHO, ROOT_ID, b"a", 0o700).unwrap();
     assert_eq!((a.mode, a.kind), (0o700, Kind::Dir));
     assert!(adapter.is_known(a.id));

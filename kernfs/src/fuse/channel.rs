@@ -4,7 +4,6 @@
 //! so a reply must go out through the channel its request came in by. A write is one message or an
 //! error; it never blocks on the client. Left out: splice, FUSE over io_uring.
 
-use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 
 use super::abi::{Field, MAX_WRITE, OutHeader, REQUEST_OVERHEAD};
@@ -27,11 +26,11 @@ pub(super) enum Received {
 /// One device descriptor.
 #[derive(Debug)]
 pub(super) struct Channel {
-    device: File,
+    device: sys::Device,
 }
 
 impl Channel {
-    pub(super) fn new(device: File) -> Self {
+    pub(super) fn new(device: sys::Device) -> Self {
         Self { device }
     }
 
@@ -52,7 +51,7 @@ impl Channel {
 
     /// Sleeps until there is a request.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> Received {
-        match (&self.device).read(buffer) {
+        match (&*self.device).read(buffer) {
             Ok(len) => Received::Request(len),
             Err(error) => match error.raw_os_error() {
                 // ENOENT: the client took the request back while we were reading it.
@@ -90,7 +89,7 @@ impl Channel {
         let header = OutHeader { len, error, unique }.to_bytes();
         let parts = [&header[..], payload, tail].map(IoSlice::new);
         loop {
-            match (&self.device).write_vectored(&parts) {
+            match (&*self.device).write_vectored(&parts) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

@@ -8,14 +8,19 @@ use super::abi::{self, Field, InitIn, InitOut, init};
 use super::channel::{Channel, Received};
 use super::request::{self, Request};
 use crate::error::{Errno, Result};
+use crate::flags::RootFlags;
 use crate::sys::mounting as sys;
 
 /// Our answer, or the errno to refuse with.
-fn negotiate(offer: &InitIn) -> Result<InitOut, i32> {
+fn negotiate(offer: &InitIn, tree: RootFlags) -> Result<InitOut, i32> {
     if offer.major != abi::MAJOR || offer.minor < abi::MIN_MINOR {
         return Err(sys::EPROTO);
     }
-    let wanted = init::ATOMIC_O_TRUNC | init::BIG_WRITES | init::PARALLEL_DIROPS | init::MAX_PAGES;
+    let mut wanted =
+        init::ATOMIC_O_TRUNC | init::BIG_WRITES | init::PARALLEL_DIROPS | init::MAX_PAGES;
+    if tree.contains(RootFlags::SUPPORT_EXPORTOP) {
+        wanted |= init::EXPORT_SUPPORT;
+    }
     Ok(InitOut {
         major: abi::MAJOR,
         minor: abi::MINOR.min(offer.minor),
@@ -31,7 +36,7 @@ fn negotiate(offer: &InitIn) -> Result<InitOut, i32> {
 }
 
 /// Reads INIT and answers it. The kernel has queued it when mount(2) returns.
-pub(super) fn handshake(channel: &Channel) -> Result<()> {
+pub(super) fn handshake(channel: &Channel, tree: RootFlags) -> Result<()> {
     let ended = || Errno::ENOTCONN.because("the kernel closed a new FUSE connection");
     let mut buffer = Channel::buffer();
     loop {
@@ -45,7 +50,7 @@ pub(super) fn handshake(channel: &Channel) -> Result<()> {
         else {
             return Err(Errno::EIO.because("the kernel began a FUSE connection without INIT"));
         };
-        return match negotiate(&offer) {
+        return match negotiate(&offer, tree) {
             Ok(answer) => {
                 let mut out = Vec::new();
                 answer.put(&mut out);
@@ -77,10 +82,14 @@ mod tests {
             max_readahead: 4096,
             flags: init::MAX_PAGES | 1 << 16, // bit 16: write-back cache
         };
-        assert_eq!(negotiate(&offer(7, 30)), Err(sys::EPROTO));
-        assert_eq!(negotiate(&offer(8, 45)), Err(sys::EPROTO));
-        let answer = negotiate(&offer(7, 99)).unwrap_or_default();
+        let none = RootFlags::NONE;
+        assert_eq!(negotiate(&offer(7, 30), none), Err(sys::EPROTO));
+        assert_eq!(negotiate(&offer(8, 45), none), Err(sys::EPROTO));
+        let answer = negotiate(&offer(7, 99), none).unwrap_or_default();
         assert_eq!((answer.minor, answer.flags), (abi::MINOR, init::MAX_PAGES));
-        assert_eq!(negotiate(&offer(7, 31)).map(|answer| answer.minor), Ok(31));
+        assert_eq!(
+            negotiate(&offer(7, 31), none).map(|answer| answer.minor),
+            Ok(31)
+        );
     }
 }

@@ -8,14 +8,16 @@
 //! (`unshare -Urm`). Where that is missing [`Mount::new`] says so in one line, and the tree works on
 //! within the process.
 //!
+//! mkdir, rmdir and rename are what [`SyscallOps`](crate::SyscallOps) of the tree say, without them refused as sysfs
+//! refuses them. chmod, chown, utimes and extended attributes change the node, for whom the kernel lets. A tree may have
+//! several mounts, each with the view of one name space ([`Options::ns`]).
+//!
 //! # What it cannot do
-//! * inotify hears nothing of a change (poll does), lseek on a removed file answers no ENODEV: the kernel
-//!   never asks us.
+//! * lseek on a removed file answers no ENODEV: the kernel never asks us. inotify hears of changes only with
+//!   [`Options::inotify`], of what is made and removed by the owner never.
 //! * A removal wakes nobody who sleeps in poll(2), as in sysfs; [`notify`](crate::File::notify) the file
 //!   after the removal, and he finds it dead.
-//! * mkdir, rmdir and rename are what [`SyscallOps`](crate::SyscallOps) of the tree say, without them refused as sysfs
-//!   refuses them. chmod, chown, extended attributes, file handles and mmap from outside are refused, and a mount shows
-//!   no name space.
+//! * mmap from outside: shared mappings are refused as in sysfs (ENODEV), a private one shows what a read gives.
 //! * A name of more than 4072 bytes is found, but not listed: programs read directories by the page.
 //! * When callbacks block in all service threads ([`Options::threads`]) the mount waits for one of them.
 //! * A tree that changes faster than the kernel can be told (some microseconds a change) makes the queue
@@ -25,6 +27,7 @@ mod abi;
 mod adapter;
 #[cfg(test)]
 mod adapter_tests;
+mod attributes;
 mod channel;
 mod exit;
 mod handles;
@@ -35,6 +38,7 @@ mod mount;
 mod mountpoint;
 mod notifier;
 mod options;
+mod poker;
 mod request;
 mod retry;
 mod session;

@@ -19,6 +19,7 @@ use super::listener::Listener;
 use super::mountpoint::{self, Place};
 use super::notifier::Notifier;
 use super::options::Options;
+use super::poker::{self, Poker};
 use super::session::Session;
 use crate::error::{Errno, Error, Result};
 use crate::notify::Watching;
@@ -32,9 +33,8 @@ use crate::sys::mounting as sys;
 /// node is exact also here: after [`Node::remove`](crate::Node::remove) its name cannot be opened any
 /// more, and open descriptors answer ENODEV.
 ///
-/// **Fork**: the descriptors of /dev/fuse are close-on-exec. A child that never calls exec keeps them, and
-/// with them a dead daemon's mount hanging: fork before you mount. In such a child dropping a `Mount`
-/// does nothing.
+/// **Fork**: a child does not keep the descriptors of /dev/fuse, so the mount ends with the daemon; dropping a `Mount` in
+/// a child does nothing.
 ///
 /// **Signals, exit**: see [`Termination`](super::Termination). `std::process::exit` and the return from
 /// `main` unmount; a signal that kills does not, but the next [`Mount::new`] on the same directory does.
@@ -69,6 +69,7 @@ struct Live {
     watching: Watching,
     service: Vec<JoinHandle<()>>,
     notifier: JoinHandle<()>,
+    poker: Option<(Arc<Poker>, JoinHandle<()>)>,
     pid: u32,
     /// The tree lives at least as long as the mount.
     _root: Root,
@@ -91,7 +92,7 @@ impl Mount {
     #[doc(alias = "kernfs_get_tree")]
     pub fn new(root: &Root, path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let (path, target) = mountpoint::prepare(path.as_ref())?;
-        let device = sys::open_device().map_err(|error| no_device(&error))?;
+        let device = sys::Device::open().map_err(|error| no_device(&error))?;
         let top = root.dir();
         let (uid, gid) = crate::sys::effective_ids();
         let data = format!(
@@ -105,7 +106,13 @@ impl Mount {
             }
         );
         let place = Place::mount(&path, target, &data)?;
-        match Live::start(root, place.clone(), Arc::new(Channel::new(device)), options) {
+        match Live::start(
+            root,
+            &path,
+            place.clone(),
+            Arc::new(Channel::new(device)),
+            options,
+        ) {
             Ok(live) => Ok(Self {
                 path,
                 live: Some(live),
@@ -204,11 +211,24 @@ fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandl
 impl Live {
     /// The connection is new: nothing was read from it. On an error the caller unmounts, and the threads
     /// that were started already end.
-    fn start(root: &Root, place: Place, channel: Arc<Channel>, options: &Options) -> Result<Self> {
-        init::handshake(&channel)?;
-        let adapter = Arc::new(Adapter::new(root.dir()));
+    fn start(
+        root: &Root,
+        path: &Path,
+        place: Place,
+        channel: Arc<Channel>,
+        options: &Options,
+    ) -> Result<Self> {
+        init::handshake(&channel, root.flags())?;
+        let adapter = Arc::new(Adapter::new(root.dir(), options.ns));
         let notifier = Arc::new(Notifier::default());
-        let watching = root.watch(Arc::new(Listener(Arc::clone(&notifier))))?;
+        let poker = match options.inotify {
+            true => Some((Arc::default(), poker::way_in(path)?)),
+            false => None,
+        };
+        let watching = root.watch(Arc::new(Listener {
+            notifier: Arc::clone(&notifier),
+            poker: poker.as_ref().map(|(poker, _)| Arc::clone(poker)),
+        }))?;
 
         // Where a device cannot be cloned the threads share one: correct, with more contention.
         let more = (1..options.threads).map(|_| {
@@ -220,7 +240,7 @@ impl Live {
             Arc::clone(&adapter),
             Arc::clone(&notifier),
             channels,
-            options.cache,
+            options,
         ));
 
         let mut service = Vec::with_capacity(session.threads());
@@ -231,6 +251,17 @@ impl Live {
         }
         let (queue, out) = (notifier, Arc::clone(&channel));
         let notifier = spawn("kernfs-inval".into(), move || queue.run(&adapter, &out))?;
+        let poker = match poker {
+            Some((poker, way)) => {
+                let (pokes, root) = (Arc::clone(&poker), root.dir());
+                let body = move || pokes.run(&root, way);
+                // The notifier ends with its queue, not with the connection.
+                let thread =
+                    spawn("kernfs-poke".into(), body).inspect_err(|_| session.notifier.close())?;
+                Some((poker, thread))
+            }
+            None => None,
+        };
         Ok(Self {
             exit_key: exit::note(place.clone()),
             place,
@@ -239,13 +270,23 @@ impl Live {
             watching,
             service,
             notifier,
+            poker,
             pid: process::id(),
             _root: root.clone(),
         })
     }
 
     fn end(self) -> Result<()> {
+        // Its way into the mount makes that busy. If it waits for a client, the end of the connection wakes it.
+        let poker = self.poker.and_then(|(poker, thread)| match poker.close() {
+            true => {
+                join(thread);
+                None
+            }
+            false => Some(thread),
+        });
         let ended = self.place.unmount();
+        poker.into_iter().for_each(join);
         exit::done(self.exit_key);
         drop(self.watching);
         self.session.notifier.close();

@@ -2,12 +2,11 @@
 //!
 //! What is refused, and with which errno, is what sysfs answers: no file is created or removed from outside
 //! (directories are the affair of the tree's owner), fsync works and does nothing. Some errnos have a second meaning for the
-//! kernel: ENOSYS switches an operation off for the whole mount, so it is given only where that is
-//! wanted (xattrs: `ls -l` asks twice for each file otherwise).
+//! kernel: ENOSYS switches an operation off for the whole mount, so it is given only where that is wanted.
 
 use super::abi::{
-    self, BatchForgetIn, Field, ForgetIn, ForgetOne, GetattrIn, InHeader, InitIn, InterruptIn,
-    IoIn, MkdirIn, OpenIn, PollIn, ReleaseIn, RenameIn, SetattrIn, op,
+    self, BatchForgetIn, Field, ForgetIn, ForgetOne, GetattrIn, GetxattrIn, InHeader, InitIn,
+    InterruptIn, IoIn, MkdirIn, OpenIn, PollIn, ReleaseIn, RenameIn, SetattrIn, SetxattrIn, op,
 };
 use crate::sys::mounting as sys;
 
@@ -27,8 +26,23 @@ pub(super) enum Request<'a> {
         fh: Option<u64>,
     },
     Setattr {
-        valid: u32,
         fh: Option<u64>,
+        new: SetattrIn,
+    },
+    Getxattr {
+        name: &'a [u8],
+        room: u32,
+    },
+    Listxattr {
+        room: u32,
+    },
+    Setxattr {
+        name: &'a [u8],
+        value: &'a [u8],
+        flags: u32,
+    },
+    Removexattr {
+        name: &'a [u8],
     },
     Readlink,
     Mkdir {
@@ -135,10 +149,28 @@ fn parse_body(opcode: u32, mut body: &[u8]) -> Option<Request<'_>> {
             }
         }
         op::SETATTR => {
-            let SetattrIn { valid, fh, .. } = Field::take(bytes)?;
-            let fh = (valid & abi::fattr::FH != 0).then_some(fh);
-            Request::Setattr { valid, fh }
+            let new = SetattrIn::take(bytes)?;
+            let fh = (new.valid & abi::fattr::FH != 0).then_some(new.fh);
+            Request::Setattr { fh, new }
         }
+        op::GETXATTR => Request::Getxattr {
+            room: GetxattrIn::take(bytes)?.size,
+            name: name(bytes)?,
+        },
+        op::LISTXATTR => Request::Listxattr {
+            room: GetxattrIn::take(bytes)?.size,
+        },
+        op::SETXATTR => {
+            let SetxattrIn { size, flags } = Field::take(bytes)?;
+            let name = name(bytes)?;
+            let value = bytes.get(name.len() + 1..)?;
+            Request::Setxattr {
+                name,
+                value: value.get(..size as usize)?,
+                flags,
+            }
+        }
+        op::REMOVEXATTR => Request::Removexattr { name: name(bytes)? },
         op::READLINK => Request::Readlink,
         op::MKDIR => {
             let MkdirIn { mode, umask } = Field::take(bytes)?;
@@ -212,7 +244,7 @@ fn refusal(opcode: u32) -> i32 {
         op::RENAME2 => sys::EINVAL,
         op::IOCTL => sys::ENOTTY,
         op::TMPFILE | op::FALLOCATE | op::COPY_FILE_RANGE => sys::EOPNOTSUPP,
-        // xattrs, locks, LSEEK with holes, STATX, SYNCFS: the kernel falls back for good.
+        // Locks, LSEEK with holes, STATX, SYNCFS: the kernel falls back for good.
         _ => sys::ENOSYS,
     }
 }

@@ -11,12 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::abi::{
-    self, AttrOut, EntryOut, Field, InHeader, OpenOut, PollOut, StatfsOut, WriteOut, fopen,
+    self, AttrOut, EntryOut, Field, GetxattrOut, InHeader, OpenOut, PollOut, StatfsOut, WriteOut,
+    fopen,
 };
 use super::adapter::Adapter;
 use super::channel::{Channel, Received};
 use super::listing::{self, Listing};
 use super::notifier::{Job, Notifier, Reply};
+use super::options::Options;
 use super::request::{self, Request};
 use super::slot::Slot;
 use crate::cred::{Caller, Cancel, Cred};
@@ -34,6 +36,8 @@ pub(super) struct Session {
     closing: AtomicBool,
     /// How long the kernel may believe a name and its attributes; removals are told at once.
     ttl: Duration,
+    /// Whether there are extended attributes.
+    xattrs: bool,
 }
 
 /// Memory of a service thread, kept from request to request.
@@ -61,14 +65,15 @@ impl Session {
         adapter: Arc<Adapter>,
         notifier: Arc<Notifier>,
         channels: Vec<Arc<Channel>>,
-        ttl: Duration,
+        options: &Options,
     ) -> Self {
         Self {
             adapter,
             notifier,
             slots: channels.into_iter().map(Slot::new).collect(),
             closing: AtomicBool::new(false),
-            ttl,
+            ttl: options.cache,
+            xattrs: options.xattrs,
         }
     }
 
@@ -253,11 +258,33 @@ impl Session {
                 let stat = tree.getattr(who, id, fh).map_err(Errno::raw)?;
                 put_attr(&stat, self.ttl, out);
             }
-            Request::Setattr { valid, fh } => {
-                let stat = tree.setattr(who, id, fh, valid).map_err(Errno::raw)?;
+            Request::Setattr { fh, new } => {
+                let stat = tree.setattr(who, id, fh, &new).map_err(Errno::raw)?;
                 // Unlike those of other replies the kernel takes these attributes whatever it was told since they were
                 // read. So they are good for once only.
                 put_attr(&stat, Duration::ZERO, out);
+            }
+            Request::Getxattr { .. }
+            | Request::Listxattr { .. }
+            | Request::Setxattr { .. }
+            | Request::Removexattr { .. }
+                if !self.xattrs =>
+            {
+                return Err(sys::ENOSYS); // the kernel does not ask again
+            }
+            Request::Getxattr { name, room } => {
+                let value = tree.getxattr(who, id, name).map_err(Errno::raw)?;
+                put_sized(&value, room, out)?;
+            }
+            Request::Listxattr { room } => {
+                let names = tree.listxattr(who, cred.uid, id).map_err(Errno::raw)?;
+                put_sized(&names, room, out)?;
+            }
+            Request::Setxattr { name, value, flags } => tree
+                .setxattr(who, id, name, value, flags)
+                .map_err(Errno::raw)?,
+            Request::Removexattr { name } => {
+                tree.removexattr(who, id, name).map_err(Errno::raw)?;
             }
             Request::Readlink => *out = tree.readlink(who, id).map_err(Errno::raw)?,
             Request::Mkdir { name, mode } => {
@@ -356,6 +383,20 @@ fn put_attr(stat: &Stat, valid: Duration, out: &mut Vec<u8>) {
         attr: listing::attr(stat),
     }
     .put(out);
+}
+
+/// What fits into the client's `room`, or for one without room how much he needs.
+fn put_sized(bytes: &[u8], room: u32, out: &mut Vec<u8>) -> Result<(), i32> {
+    match room {
+        0 => GetxattrOut {
+            size: u32::try_from(bytes.len()).map_err(|_| sys::ERANGE)?,
+            padding: 0,
+        }
+        .put(out),
+        room if bytes.len() > room as usize => return Err(sys::ERANGE),
+        _ => out.extend_from_slice(bytes),
+    }
+    Ok(())
 }
 
 fn put_open(fh: u64, open_flags: u32, out: &mut Vec<u8>) {

@@ -79,7 +79,7 @@ mod tests {
 
     fn slot() -> Slot {
         let null = std::fs::OpenOptions::new().write(true).open("/dev/null");
-        Slot::new(Arc::new(Channel::new(null.unwrap())))
+        Slot::new(Arc::new(Channel::new(null.unwrap().into())))
     }
 
     #[test]

@@ -1,13 +1,14 @@
-//! Attributes that the owner changes while the kernel has them cached.
+//! Attributes that the owner changes while the kernel has them cached, and those that users change.
 
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File, FileTimes};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use kernfs::SetAttr;
+use kernfs::fuse::{Mount, Options};
 
-use crate::support::{become_nobody, errno, have_nobody, text, with_mount};
+use crate::support::{TempDir, become_nobody, errno, have_nobody, text, with_mount};
 
 fn mode(mode: u32) -> SetAttr {
     let mode = Some(mode);
@@ -81,6 +82,51 @@ fn others_opened_what_the_owner_had_closed() {
                     File::open(&path).expect("for everybody");
                 });
             });
+        },
+    );
+}
+
+/// chmod, chown and utimes of a user, seen by him, by the owner, and through another mount.
+#[test]
+fn what_a_user_sets_is_the_nodes() {
+    with_mount(
+        |root| drop(text(root, "speed", "30")),
+        |setup| {
+            let (path, other) = (setup.at("speed"), TempDir::new());
+            let second = Mount::new(&setup.root, &other.0, &Options::new()).expect("two mounts");
+            let seen = || fs::metadata(other.0.join("speed")).expect("stat");
+            assert_eq!(seen().mode(), 0o100_644);
+            let times = FileTimes::new()
+                .set_accessed(UNIX_EPOCH + Duration::new(5, 6))
+                .set_modified(UNIX_EPOCH + Duration::new(7, 8));
+            let file = File::open(&path).expect("open");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
+            chown(&path, Some(12), Some(13)).expect("chown");
+            file.set_times(times).expect("utimes");
+            let stat = setup.root.find("speed").expect("there").stat();
+            assert_eq!((stat.mode, stat.uid, stat.gid), (0o640, 12, 13));
+            assert_eq!(stat.atime, Duration::new(5, 6));
+            assert_eq!(stat.mtime, Duration::new(7, 8));
+            assert!(stat.ctime > stat.mtime, "the time of the change");
+            for stat in [fs::metadata(&path).expect("stat"), {
+                second.flush();
+                seen()
+            }] {
+                assert_eq!((stat.mode(), stat.uid(), stat.gid()), (0o100_640, 12, 13));
+                assert_eq!((stat.mtime(), stat.mtime_nsec()), (7, 8));
+            }
+            // Nobody but the owner and the superuser.
+            if have_nobody() {
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        become_nobody();
+                        let mode = fs::Permissions::from_mode(0o666);
+                        assert_eq!(errno(fs::set_permissions(&path, mode)), libc::EPERM);
+                        assert_eq!(errno(chown(&path, Some(65534), None)), libc::EPERM);
+                    });
+                });
+            }
+            second.unmount().expect("still ours");
         },
     );
 }

@@ -21,6 +21,18 @@ pub(crate) enum Mode {
     Terminated,
     /// Waits for the end of its input, then exits with the mount still in its hands.
     Exits,
+    /// The same, beside a child that it has forked, which waits for that too.
+    Forks,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Terminated => "terminated",
+            Self::Exits => "exits",
+            Self::Forks => "forks",
+        }
+    }
 }
 
 /// No test but the daemon, when one of the tests below starts this program anew; else it returns at once.
@@ -33,9 +45,20 @@ fn process() {
     let root = Root::new();
     text(&root, "pid", &process::id().to_string());
     let mount = Mount::new(&root, path, &Options::new()).expect("the parent could");
+    if mode == Mode::Forks.name() {
+        // SAFETY: the child reads one byte and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let mut byte = 0_u8;
+            // SAFETY: room for one byte. When the other side of the pipe is closed it returns.
+            unsafe { libc::read(0, (&raw mut byte).cast(), 1) };
+            // SAFETY: ends the child without anything that belongs to the parent.
+            unsafe { libc::_exit(0) };
+        }
+    }
     println!("{READY}");
     std::io::stdout().flush().expect("stdout");
-    if mode == "exits" {
+    if mode != Mode::Terminated.name() {
         let _ = std::io::stdin().read_line(&mut String::new());
     } else {
         termination.wait().expect("a signal");
@@ -56,14 +79,7 @@ impl Daemon {
         command
             .args(["--exact", "daemon::process", "--nocapture"])
             .env(PATH, path)
-            .env(
-                MODE,
-                if matches!(mode, Mode::Exits) {
-                    "exits"
-                } else {
-                    "terminated"
-                },
-            )
+            .env(MODE, mode.name())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         // The test harness has threads before the daemon can block the signal in them.

@@ -9,6 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &[
         "abi",
         "options",
+        "poker",
         "signals",
         "mountpoint",
         "retry",
@@ -17,6 +18,7 @@ const FLOORS: &[&[&str]] = &[
     ],
     &["channel", "request", "listing", "exit"],
     &["init", "adapter", "slot"],
+    &["attributes"],
     &["notifier"],
     &["listener", "session"],
     &["mount"],

@@ -272,3 +272,19 @@ fn a_forked_child_that_drops_the_mount_changes_nothing() {
         );
     });
 }
+
+/// It kept the descriptors of /dev/fuse, and with them the connection: everybody waited for a daemon that was dead.
+#[test]
+fn a_forked_child_kept_the_mount_of_a_dead_daemon_hanging() {
+    with_dir(|dir| {
+        let daemon = Daemon::start(Mode::Forks, dir);
+        assert!(fs::read(dir.join("pid")).is_ok());
+        daemon.signal(libc::SIGKILL);
+        let mut daemon = daemon.child;
+        let input = daemon.stdin.take(); // the child reads it as well
+        daemon.wait().expect("our child");
+        assert_eq!(errno(fs::read(dir.join("pid"))), libc::ENOTCONN);
+        drop(input);
+        unmount(dir, 0).expect("a dead mount");
+    });
+}

@@ -2,9 +2,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 
-use crate::support::{c_string, errno, text, with_mount};
+use crate::support::{errno, text, with_mount};
 
 #[test]
 fn nothing_is_made_or_removed_from_outside() {
@@ -22,8 +22,6 @@ fn nothing_is_made_or_removed_from_outside() {
             assert_eq!(errno(fs::rename(&speed, &new)), libc::EPERM);
             assert_eq!(errno(fs::remove_file(&speed)), libc::EPERM);
             assert_eq!(errno(fs::remove_dir(setup.at("engine"))), libc::EPERM);
-            let mode = fs::Permissions::from_mode(0o600);
-            assert_eq!(errno(fs::set_permissions(&speed, mode)), libc::EPERM);
             assert_eq!(setup.read("speed"), "30\n");
         },
     );
@@ -47,17 +45,6 @@ fn what_means_nothing_is_accepted_or_refused_as_in_sysfs() {
             assert_eq!(
                 std::io::Error::last_os_error().raw_os_error(),
                 Some(libc::ENOTTY)
-            );
-
-            let name = c_string(&path);
-            // SAFETY: two NUL-terminated strings; a size of 0 writes nothing.
-            let size = unsafe {
-                libc::getxattr(name.as_ptr(), c"user.x".as_ptr(), std::ptr::null_mut(), 0)
-            };
-            assert_eq!(size, -1);
-            assert_eq!(
-                std::io::Error::last_os_error().raw_os_error(),
-                Some(libc::EOPNOTSUPP)
             );
         },
     );

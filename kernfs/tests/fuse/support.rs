@@ -297,9 +297,19 @@ pub(crate) fn with_root(
     build: impl FnOnce(&Root) + Send,
     test: impl FnOnce(&Setup) + Send,
 ) {
+    with_options(root, &Options::new(), build, test);
+}
+
+/// The same with other options.
+pub(crate) fn with_options(
+    root: Root,
+    options: &Options,
+    build: impl FnOnce(&Root) + Send,
+    test: impl FnOnce(&Setup) + Send,
+) {
     with_dir(|path| {
         build(&root);
-        let mount = Mount::new(&root, path, &Options::new()).expect("it worked before");
+        let mount = Mount::new(&root, path, options).expect("it worked before");
         let setup = Setup {
             root,
             mount,

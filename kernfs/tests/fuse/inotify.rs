@@ -1,0 +1,140 @@
+//! inotify of what the owner notifies, which is the option of [`Options::inotify`].
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _};
+use std::path::Path;
+
+use kernfs::Root;
+use kernfs::fuse::Options;
+
+use crate::support::{c_string, poll_now, text, with_options};
+
+/// An inotify descriptor; blocks.
+struct Watcher(fs::File);
+
+impl Watcher {
+    fn new() -> Self {
+        // SAFETY: takes no memory of ours.
+        let fd = unsafe { libc::inotify_init1(libc::IN_CLOEXEC) };
+        assert_ne!(fd, -1);
+        // SAFETY: just made, and nobody else knows it.
+        Self(unsafe { fs::File::from_raw_fd(fd) })
+    }
+
+    fn add(&self, path: &Path, mask: u32) -> i32 {
+        let path = c_string(path);
+        // SAFETY: an open descriptor and a string that live over the call.
+        let watch = unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), path.as_ptr(), mask) };
+        assert_ne!(watch, -1);
+        watch
+    }
+
+    /// The next events: which watch, what, which name.
+    fn read(&mut self) -> Vec<(i32, u32, String)> {
+        let mut bytes = [0; 4096];
+        let n = self.0.read(&mut bytes).expect("events");
+        let mut rest = &bytes[..n];
+        let mut events = Vec::new();
+        while let [head @ .., _] = rest
+            && head.len() >= 15
+        {
+            let word = |at: usize| u32::from_ne_bytes(rest[at..at + 4].try_into().expect("4"));
+            let (watch, mask, len) = (word(0).cast_signed(), word(4), word(12) as usize);
+            let name = rest[16..16 + len].split(|b| *b == 0).next().unwrap_or(b"");
+            events.push((watch, mask, String::from_utf8_lossy(name).into_owned()));
+            rest = &rest[16 + len..];
+        }
+        events
+    }
+
+    /// Reads until there were `n` events.
+    fn read_n(&mut self, n: usize) -> Vec<(i32, u32, String)> {
+        let mut events = Vec::new();
+        while events.len() < n {
+            events.extend(self.read());
+        }
+        events
+    }
+}
+
+#[test]
+fn who_watches_a_file_or_its_directory_hears_of_a_notification() {
+    with_options(
+        Root::new(),
+        &Options::new().inotify(true),
+        |root| {
+            drop(text(
+                &root.create_dir("dir", 0o755).expect("new"),
+                "speed",
+                "30",
+            ))
+        },
+        |setup| {
+            let file = setup.root.walk("dir/speed").and_then(|node| node.as_file());
+            let file = file.expect("there");
+            let mut watcher = Watcher::new();
+            let on_file = watcher.add(&setup.at("dir/speed"), libc::IN_ALL_EVENTS);
+            let on_dir = watcher.add(&setup.at("dir"), libc::IN_ALL_EVENTS);
+            for _ in 0..3 {
+                file.notify();
+                // Nothing but these two: no IN_ATTRIB, no IN_OPEN.
+                let mut events = watcher.read_n(2);
+                events.sort_unstable();
+                let mut expected = [
+                    (on_file, libc::IN_MODIFY, String::new()),
+                    (on_dir, libc::IN_MODIFY, "speed".to_owned()),
+                ];
+                expected.sort_unstable();
+                assert_eq!(events, expected);
+            }
+            // It changes nothing: neither the content nor what stat shows.
+            assert_eq!(setup.read("dir/speed"), "30\n");
+            let stat = file.stat();
+            assert_eq!((stat.size, stat.mtime), (4096, stat.atime));
+        },
+    );
+}
+
+/// The poke waits for the lock that the client's write(2) holds.
+#[test]
+fn a_file_that_is_notified_by_its_own_write_is_told_after_it() {
+    with_options(
+        Root::new(),
+        &Options::new().inotify(true),
+        |root| drop(text(root, "speed", "30")),
+        |setup| {
+            let path = setup.at("speed");
+            let mut watcher = Watcher::new();
+            let on_file = watcher.add(&path, libc::IN_MODIFY);
+            let mut file = OpenOptions::new().write(true).open(&path).expect("open");
+            file.write_all(b"31").expect("stored and notified");
+            // The client's own write, and the notification: merged, if the first was not read yet.
+            let events = watcher.read();
+            assert!(
+                events
+                    .iter()
+                    .all(|e| *e == (on_file, libc::IN_MODIFY, String::new()))
+            );
+            assert_eq!(setup.read("speed"), "31\n");
+            drop(file);
+        },
+    );
+}
+
+#[test]
+fn without_the_option_nobody_hears() {
+    with_options(
+        Root::new(),
+        &Options::new(),
+        |root| drop(text(root, "speed", "30")),
+        |setup| {
+            let watcher = Watcher::new();
+            watcher.add(&setup.at("speed"), libc::IN_ALL_EVENTS);
+            let file = setup.root.find("speed").and_then(|node| node.as_file());
+            file.expect("there").notify();
+            setup.mount.flush();
+            assert_eq!(poll_now(&watcher.0, libc::POLLIN), 0);
+        },
+    );
+}
