@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::errno;
 use kernfs::{Cx, Errno, Has, OpenFlags, Ops, Result, Root, Seq, SlowRemoval};
 
-/// Each callback waits for the next report of a removal.
+/// Each callback waits for the next report of a removal: for what the remover holds, in effect (R24).
 struct Stuck {
     entered: mpsc::Sender<()>,
     reports: Arc<AtomicUsize>,

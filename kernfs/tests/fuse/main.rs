@@ -14,6 +14,7 @@ mod inotify;
 mod interrupt;
 mod io;
 mod mountpoint;
+mod mounts;
 mod moved;
 mod poll;
 mod refused;
