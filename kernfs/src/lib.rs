@@ -41,6 +41,7 @@
 //! * [`ro`], [`rw`], [`wo`] make attributes of one line; [`Ops`] are the callbacks of a file in full.
 //! * [`ro_atomic`], [`rw_atomic`] and [`bin`] as well; [`Group`]s of attributes; an [`Object`] owns its directory;
 //!   [`Uevents`] tell of objects.
+//! * [`Dir::open_metrics`]: the numbers of a subtree for Prometheus.
 //! * [`Limits`]: how far users of a mount may go; [`Stats`].
 //! * [`OpenFile`]: read, write, map, poll, wait. [`Cx`] is what a callback knows of the call, [`Records`] a file of many
 //!   records. [`on_slow_removal`] hears of callbacks that hold a removal up.
@@ -104,6 +105,7 @@ mod locks;
 mod lookup;
 mod mapping;
 mod memory;
+mod metrics;
 mod mode;
 mod name;
 mod node;

@@ -25,7 +25,7 @@ const FLOORS: &[&[&str]] = &[
     &[
         "file", "dir", "create", "attrs", "readdir", "root", "show", "host",
     ],
-    &["attr", "rename", "syscalls"],
+    &["attr", "rename", "syscalls", "metrics"],
     &["values", "bin", "group"],
     &["object"],
     &["fuse", "kernel"],

@@ -1,0 +1,230 @@
+//! A subtree as OpenMetrics text, for Prometheus and whatever else collects numbers from a fleet of daemons.
+
+use core::fmt::Write as _;
+use std::collections::BTreeMap;
+
+use crate::flags::{Has, OpenFlags};
+use crate::node::{Dir, File};
+
+/// A text that is longer is no number.
+const LONGEST: usize = 64;
+
+/// What a directory on the way contributes: a part of the name, or a label.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    name: String,
+    /// As they stand between the braces.
+    labels: String,
+}
+
+/// The samples of one metric, by their labels.
+#[derive(Debug, Default)]
+struct Family {
+    is_counter: bool,
+    samples: BTreeMap<String, String>,
+}
+
+/// A name may have letters, digits and underscores.
+fn push_name(out: &mut String, name: &[u8]) {
+    if !out.is_empty() {
+        out.push('_');
+    }
+    let clean = name.iter().map(|byte| match byte {
+        byte if byte.is_ascii_alphanumeric() => char::from(*byte),
+        _ => '_',
+    });
+    out.extend(clean);
+}
+
+impl Place {
+    /// The place of directory `name` in this one, whose own name is `above`.
+    fn below(&self, above: &[u8], name: &[u8]) -> Self {
+        let mut place = self.clone();
+        if !name.first().is_some_and(u8::is_ascii_digit) {
+            push_name(&mut place.name, name);
+            return place;
+        }
+        let mut key = String::new();
+        push_name(&mut key, if above.is_empty() { b"id" } else { above });
+        if key.starts_with(|first: char| first.is_ascii_digit()) {
+            key.insert(0, '_');
+        }
+        let separator = if place.labels.is_empty() { "" } else { "," };
+        let value = String::from_utf8_lossy(name);
+        let value = value
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n");
+        let _ = write!(place.labels, "{separator}{key}=\"{value}\""); // a String takes all
+        place
+    }
+}
+
+/// The number that a file shows, as its text, if it is one that everybody may read.
+fn number(file: &File) -> Option<String> {
+    let has = file.has();
+    if !has.contains(Has::SHOW) || has.contains(Has::MAY_BLOCK) || file.mode() & 0o004 == 0 {
+        return None;
+    }
+    let mut bytes = [0; LONGEST];
+    let open = file.open(OpenFlags::READ).ok()?;
+    // A full buffer may hold a part only.
+    let len = open
+        .read_at(&mut bytes, 0)
+        .ok()
+        .filter(|len| *len < LONGEST)?;
+    let text = str::from_utf8(&bytes[..len]).ok()?.trim_end();
+    // Not "inf" and "nan", which Rust takes for numbers too.
+    let is_number = text
+        .bytes()
+        .all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
+    (is_number && text.parse::<f64>().is_ok()).then(|| text.to_owned())
+}
+
+impl Dir {
+    /// The numbers in this directory and below as OpenMetrics text, to be served at `/metrics` as
+    /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    ///
+    /// Each file that shows one number and that everybody may read is a sample. Its metric is `prefix`, the directories
+    /// on the way and its own name, with underscores; what a name may not have becomes an underscore. A directory whose
+    /// name begins with a digit is no part of the name but a label, called after the directory above: `conn/7/bytes` is
+    /// `conn_bytes{conn="7"}`. A name that ends in `_total` makes a counter, others are gauges. Of two files that would
+    /// be the same sample one is shown. Left out: files that [may block](Has::MAY_BLOCK), and those in name spaces.
+    ///
+    /// Runs the callbacks `open`, `show` and `release` of each file, one after the other; a file whose callback fails, or
+    /// that goes meanwhile, is left out. Not inside a callback of the tree. Takes no lock but each file's own.
+    ///
+    /// ```
+    /// use kernfs::{Root, ro};
+    ///
+    /// let root = Root::new();
+    /// root.attr("uptime_seconds", ro(|| 12.5))?;
+    /// let conn = root.create_dir("conn", 0o755)?;
+    /// for id in [7, 8] {
+    ///     let dir = conn.create_dir(id.to_string(), 0o755)?;
+    ///     dir.attr("bytes_total", ro(move || id * 100))?;
+    ///     dir.attr("peer", ro(|| "no number"))?;
+    /// }
+    /// let text = "# TYPE echod_conn_bytes counter\n\
+    ///             echod_conn_bytes_total{conn=\"7\"} 700\n\
+    ///             echod_conn_bytes_total{conn=\"8\"} 800\n\
+    ///             # TYPE echod_uptime_seconds gauge\n\
+    ///             echod_uptime_seconds 12.5\n\
+    ///             # EOF\n";
+    /// assert_eq!(root.open_metrics("echod"), text);
+    /// # Ok::<(), kernfs::Error>(())
+    /// ```
+    pub fn open_metrics(&self, prefix: &str) -> String {
+        let mut families = BTreeMap::<String, Family>::new();
+        let mut top = Place::default();
+        push_name(&mut top.name, prefix.as_bytes());
+        if top.name.starts_with(|first: char| first.is_ascii_digit()) {
+            top.name.insert(0, '_');
+        }
+        // No recursion: trees may be deeper than stacks.
+        let mut dirs = vec![(self.clone(), top)];
+        while let Some((dir, place)) = dirs.pop() {
+            let above = dir.name();
+            for entry in dir.entries() {
+                let Some(node) = dir.find(&entry.name).filter(|node| node.is_active()) else {
+                    continue;
+                };
+                if let Some(below) = node.as_dir() {
+                    dirs.push((below, place.below(&above, &entry.name)));
+                } else if let Some(file) = node.as_file()
+                    && let Some(number) = number(&file)
+                {
+                    let mut name = place.name.clone();
+                    push_name(&mut name, &entry.name);
+                    add(&mut families, &name, &place.labels, number);
+                }
+            }
+        }
+        text(&families)
+    }
+}
+
+/// Adds a sample, unless there is one of that name and labels, or a metric of that name and another type.
+fn add(families: &mut BTreeMap<String, Family>, name: &str, labels: &str, number: String) {
+    // Counters do not go below 0.
+    let stem = name
+        .strip_suffix("_total")
+        .filter(|_| !number.starts_with('-'));
+    let is_counter = stem.is_some();
+    let family = families.entry(stem.unwrap_or(name).to_owned());
+    let family = family.or_insert_with(|| Family {
+        is_counter,
+        samples: BTreeMap::new(),
+    });
+    if family.is_counter == is_counter {
+        family.samples.entry(labels.to_owned()).or_insert(number);
+    }
+}
+
+fn text(families: &BTreeMap<String, Family>) -> String {
+    let mut out = String::new();
+    for (name, family) in families {
+        let (kind, suffix) = match family.is_counter {
+            true => ("counter", "_total"),
+            false => ("gauge", ""),
+        };
+        let _ = writeln!(out, "# TYPE {name} {kind}");
+        for (labels, number) in &family.samples {
+            let _ = match labels.is_empty() {
+                true => writeln!(out, "{name}{suffix} {number}"),
+                false => writeln!(out, "{name}{suffix}{{{labels}}} {number}"),
+            };
+        }
+    }
+    out.push_str("# EOF\n");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attr::ro;
+    use crate::root::Root;
+
+    #[test]
+    fn what_is_no_number_or_not_for_everybody_is_left_out() {
+        let root = Root::new();
+        for (name, text) in [
+            ("a", "1"),
+            ("b", "-2.5e3"),
+            ("c", "inf"),
+            ("d", "NaN"),
+            ("e", "1 2"),
+            ("f", ""),
+            ("g", "0x10"),
+        ] {
+            root.attr(name, ro(move || text)).unwrap();
+        }
+        root.attr("secret", ro(|| 1).mode(0o440)).unwrap();
+        let long = "1".repeat(LONGEST + 1);
+        root.attr("long", ro(move || long.clone())).unwrap();
+        let failing = root.attr("gone", ro(|| 1)).unwrap();
+        failing.hide().unwrap();
+        let expected = "# TYPE x_a gauge\nx_a 1\n# TYPE x_b gauge\nx_b -2.5e3\n# EOF\n";
+        assert_eq!(root.open_metrics("x"), expected);
+    }
+
+    #[test]
+    fn odd_names_are_names_and_no_sample_comes_twice() {
+        let root = Root::new();
+        let dir = root.create_dir("7\"\\\n", 0o755).unwrap();
+        dir.attr("rx-bytes", ro(|| 1)).unwrap();
+        dir.attr("rx bytes", ro(|| 1)).unwrap();
+        let inner = dir.create_dir("10.0.0.1:80", 0o755).unwrap();
+        inner.attr("up", ro(|| 1)).unwrap();
+        // A gauge and a counter would be one metric.
+        root.attr("hits_total", ro(|| 3)).unwrap();
+        root.attr("below_total", ro(|| -3)).unwrap();
+        let expected = "# TYPE _9_below_total gauge\n_9_below_total -3\n\
+                        # TYPE _9_hits counter\n_9_hits_total 3\n\
+                        # TYPE _9_rx_bytes gauge\n_9_rx_bytes{id=\"7\\\"\\\\\\n\"} 1\n\
+                        # TYPE _9_up gauge\n\
+                        _9_up{id=\"7\\\"\\\\\\n\",_7___=\"10.0.0.1:80\"} 1\n# EOF\n";
+        assert_eq!(root.open_metrics("9"), expected);
+    }
+}
