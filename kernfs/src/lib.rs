@@ -50,6 +50,8 @@
 //! * [`Watch`]: what a mount hears of a tree; [`SyscallOps`]: what its users may ask for. [`kernel`]: the C names as one-liners.
 #![cfg_attr(feature = "fuse", doc = "* [`fuse`]: mounts a tree.")]
 //!
+//! [`docs`] has a guide for who builds a daemon: threads, signals, fork, the order of the end, hostile writers.
+//!
 //! # What it costs you
 //! * Waiting for a removal that waits for your callback, through a lock of your own, is a deadlock that
 //!   this crate cannot see: do not hold a lock over [`Node::remove`] that a callback takes.
@@ -87,6 +89,7 @@ mod create;
 mod cred;
 mod cx;
 mod dir;
+pub mod docs;
 mod error;
 mod file;
 mod file_ops;

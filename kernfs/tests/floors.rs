@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// From the ground up.
 const FLOORS: &[&[&str]] = &[
-    &["sys", "atomic"],
+    &["sys", "atomic", "docs"],
     &["slow", "order"],
     &[
         "error", "flags", "held", "active", "bell", "life", "pending", "locks", "watch", "ns",
