@@ -52,6 +52,7 @@ impl Channel {
     /// Sleeps until there is a request.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> Received {
         match (&*self.device).read(buffer) {
+            Ok(0) => Received::Ended, // no device: a test's socket
             Ok(len) => Received::Request(len),
             Err(error) => match error.raw_os_error() {
                 // ENOENT: the client took the request back while we were reading it.

@@ -30,6 +30,8 @@ mod adapter_tests;
 mod attributes;
 mod channel;
 mod exit;
+#[cfg(test)]
+mod fuzz_tests;
 mod handles;
 mod init;
 mod listener;
