@@ -162,8 +162,8 @@ impl Mount {
         match self.live.take() {
             Some(live) if live.pid == process::id() => live.end(),
             Some(live) => {
-                // A forked child: threads, locks and mount are the parent's.
-                let _leaked = ManuallyDrop::new(live);
+                // A forked child: threads, locks, heap and mount are the parent's.
+                let _leaked = ManuallyDrop::new((live, std::mem::take(&mut self.path)));
                 Ok(())
             }
             None => Ok(()),

@@ -40,6 +40,17 @@ impl Gate {
         }
     }
 
+    /// Lets the callback go if the test fails: the unmount waits for it.
+    fn opened_at_the_end(&self) -> impl Drop {
+        struct Opens<'a>(&'a Gate);
+        impl Drop for Opens<'_> {
+            fn drop(&mut self) {
+                self.0.set(Stage::MayLeave);
+            }
+        }
+        Opens(self)
+    }
+
     fn is(&self, stage: Stage) -> bool {
         *self.stage.lock().expect("no panic under it") == stage
     }
@@ -107,6 +118,7 @@ fn a_client_dies_at_once_though_the_callback_blocks() {
             },
             |setup| {
                 let mut client = cat(&setup.at("gate"));
+                let _open = gate.opened_at_the_end();
                 gate.wait_for(Stage::Inside);
                 // One thread blocks; the other one serves.
                 assert_eq!(setup.read("speed"), "30\n");
