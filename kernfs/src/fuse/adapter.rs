@@ -140,42 +140,62 @@ impl Adapter {
         self.node(id)?.as_dir().ok_or(Errno::ENOTDIR)
     }
 
+    /// What `who` means by a name that the kernel has found in a directory.
+    fn named(&self, who: u32, parent: u64, name: &[u8]) -> Result<Node, Errno> {
+        let dir = self.dir(parent)?;
+        live_child(&dir, name).ok_or_else(|| match dir.is_active() {
+            true => Errno::ENOENT,
+            // There may be another directory in its place by now.
+            false => self.removed(who, &dir),
+        })
+    }
+
     /// What a callback of the tree's owner said to `who`, about these nodes.
     fn said(&self, who: u32, result: crate::Result<()>, nodes: &[&Node]) -> Result<(), Errno> {
-        let result = result.map_err(|error| {
+        result.map_err(|error| {
             let gone = nodes.iter().find(|node| !node.is_active());
-            match gone.filter(|_| error.errno() == Errno::ENODEV) {
+            // ENODEV: before the callback. ENOENT: the tree said so to the callback, which had given its protection up.
+            match gone.filter(|_| matches!(error.errno(), Errno::ENODEV | Errno::ENOENT)) {
                 Some(node) => self.removed(who, node),
                 None => error.errno(),
             }
-        });
-        self.ended(who, result)
+        })
     }
 
     /// MKDIR: counts a lookup of what the callback made. ENOENT if that was not what was asked for.
     pub(super) fn mkdir(
         &self,
         who: u32,
-        parent: u64,
-        name: &[u8],
+        (parent, name): (u64, &[u8]),
         mode: u32,
+        caller: Caller<'_>,
     ) -> Result<Stat, Errno> {
         let dir = self.dir(parent)?;
-        self.said(who, dir.user_mkdir(name, mode), &[&dir])?;
-        let stat = self.lookup(who, parent, name)?;
-        if stat.kind != Kind::Dir {
-            // The kernel refuses it, and will not give the lookup back.
-            self.forget(stat.id, 1);
-            return Err(Errno::ENOENT);
-        }
-        Ok(stat)
+        let made = self.said(who, dir.user_mkdir_with(name, mode, caller), &[&dir]);
+        let result = made.and_then(|()| {
+            let stat = self.lookup(who, parent, name)?;
+            if stat.kind != Kind::Dir {
+                // The kernel refuses it, and will not give the lookup back.
+                self.forget(stat.id, 1);
+                return Err(Errno::ENOENT);
+            }
+            Ok(stat)
+        });
+        self.ended(who, result)
     }
 
     /// RMDIR.
-    pub(super) fn rmdir(&self, who: u32, parent: u64, name: &[u8]) -> Result<(), Errno> {
-        let dir = live_child(&self.dir(parent)?, name).ok_or(Errno::ENOENT)?;
-        let dir = dir.as_dir().ok_or(Errno::ENOTDIR)?;
-        self.said(who, dir.user_rmdir(), &[&dir])
+    pub(super) fn rmdir(
+        &self,
+        who: u32,
+        (parent, name): (u64, &[u8]),
+        caller: Caller<'_>,
+    ) -> Result<(), Errno> {
+        let result = self.named(who, parent, name).and_then(|node| {
+            let dir = node.as_dir().ok_or(Errno::ENOTDIR)?;
+            self.said(who, dir.user_rmdir_with(caller), &[&dir])
+        });
+        self.ended(who, result)
     }
 
     /// RENAME, of what has a name in a directory to a name in a directory.
@@ -184,10 +204,14 @@ impl Adapter {
         who: u32,
         (parent, name): (u64, &[u8]),
         (new_parent, new_name): (u64, &[u8]),
+        caller: Caller<'_>,
     ) -> Result<(), Errno> {
-        let node = live_child(&self.dir(parent)?, name).ok_or(Errno::ENOENT)?;
-        let to = self.dir(new_parent)?;
-        self.said(who, node.user_rename(&to, new_name), &[&node, &to])
+        let result = self.named(who, parent, name).and_then(|node| {
+            let to = self.dir(new_parent)?;
+            let result = node.user_rename_with(&to, new_name, caller);
+            self.said(who, result, &[&node, &to])
+        });
+        self.ended(who, result)
     }
 
     /// OPEN: returns the fh. Runs the file's `open` callback.
