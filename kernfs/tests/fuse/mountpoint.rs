@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 
 use kernfs::fuse::{Mount, Options, recover_stale};
-use kernfs::{Errno, Root};
+use kernfs::{Dir, Errno, Result, Root, RootFlags, SyscallCx, SyscallOps};
 
 use crate::daemon::{Daemon, Mode};
 use crate::support::{
@@ -14,7 +16,7 @@ use crate::support::{
     with_mount,
 };
 
-fn mount(path: &Path) -> kernfs::Result<Mount> {
+fn mount(path: &Path) -> Result<Mount> {
     Mount::new(&Root::new(), path, &Options::new())
 }
 
@@ -94,7 +96,7 @@ fn without_permission_the_missing_thing_is_named() {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).expect("ours");
         let dir = dir.to_owned();
         // Another thread: it does not become root again.
-        let error = std::thread::spawn(move || {
+        let error = thread::spawn(move || {
             become_nobody();
             mount(&dir).expect_err("no right")
         })
@@ -194,6 +196,40 @@ fn a_mount_that_somebody_detached_while_busy_serves_nobody_after_the_drop() {
         assert_eq!(text, "30\n");
         mount.unmount().expect("nothing to do");
         assert_eq!(errno(file.read(&mut [0; 8])), libc::ENODEV);
+    });
+}
+
+/// Users who make directories wait until they give up.
+struct Waits(mpsc::Sender<()>);
+
+impl SyscallOps for Waits {
+    fn mkdir(&self, cx: &mut SyscallCx<'_>, _: &Dir, _: &[u8], _: u32) -> Result<()> {
+        self.0.send(()).map_err(|_| Errno::EIO)?;
+        while !cx.interrupted() {
+            thread::yield_now();
+        }
+        Err(Errno::EINTR.into())
+    }
+}
+
+/// The client in mkdir(2) holds the lock that the news of the tree wait for, the end of the mount waited for the news
+/// before it told the callback.
+#[test]
+fn a_mount_that_somebody_detached_ends_though_a_callback_holds_up_the_news() {
+    with_dir(|dir| {
+        let (inside, entered) = mpsc::channel();
+        let root = Root::with_ops(RootFlags::NONE, Waits(inside));
+        text(&root, "speed", "30");
+        let mount = Mount::new(&root, dir, &Options::new()).expect("mounts");
+        fs::metadata(dir.join("speed")).expect("there");
+        thread::scope(|scope| {
+            let client = scope.spawn(|| errno(fs::create_dir(dir.join("new"))));
+            entered.recv().expect("a call");
+            unmount(dir, libc::MNT_DETACH).expect("root may");
+            root.remove_by_name("speed").expect("there");
+            mount.unmount().expect("nothing to do");
+            assert_eq!(client.join().expect("no panic"), libc::ENODEV);
+        });
     });
 }
 
