@@ -20,6 +20,7 @@ use crate::flags::{OpenFlags, PollFlags};
 use crate::mode::{Kind, Stat};
 use crate::node::{Dir, Node};
 use crate::readdir::Entry;
+use crate::step::step;
 use crate::sys::mounting as sys;
 
 /// The tree as one mount sees it.
@@ -83,8 +84,10 @@ impl Adapter {
         let parent = self.node(parent)?;
         let dir = parent.as_dir().ok_or(Errno::ENOTDIR)?;
         if let Some(node) = live_child(&dir, name) {
+            // In this order: whoever changes it after the look finds it known, and tells the kernel.
+            self.nodes.remember(node.id(), &node);
+            step("remembered");
             let stat = node.stat();
-            self.nodes.remember(stat.id, &node);
             self.retries.looked_up(who, dir.id(), name, Some(stat.id));
             Ok(stat)
         } else if parent.is_active() {
@@ -346,6 +349,11 @@ impl Adapter {
     /// Whether the kernel may have something cached about this node.
     pub(super) fn is_known(&self, id: u64) -> bool {
         id == abi::ROOT_ID || self.nodes.contains(id)
+    }
+
+    /// The directory through which the kernel may just be getting to know this node.
+    pub(super) fn parent(&self, id: u64) -> Option<u64> {
+        Some(self.nodes.get(id)?.parent()?.id())
     }
 
     /// The connection has ended: closes what is open, forgets what is known.

@@ -9,11 +9,12 @@ use crate::cred::{Caller, Cred};
 use crate::cx::{Cx, SyscallCx};
 use crate::error::{Errno, Result};
 use crate::flags::{Has, PollFlags, RootFlags};
-use crate::mode::{Kind, Stat};
+use crate::mode::{Kind, SetAttr, Stat};
 use crate::node::{Dir, Node};
 use crate::ops::Ops;
 use crate::root::Root;
 use crate::seq::Seq;
+use crate::step::at_steps;
 use crate::sys::mounting as sys;
 use crate::syscalls::SyscallOps;
 
@@ -99,6 +100,28 @@ fn lookups_are_counted_and_given_back() {
     assert!(adapter.is_known(ROOT_ID));
     adapter.forget(ROOT_ID, 9);
     assert_eq!(adapter.getattr(WHO, ROOT_ID, None).unwrap().kind, Kind::Dir);
+}
+
+/// Who changed it meanwhile found it unknown, and the kernel got what it had been before.
+#[test]
+fn a_change_under_a_lookup_is_answered_or_told() {
+    let (root, adapter) = tree();
+    word(&root, "speed");
+    let adapter = Arc::new(adapter);
+    let (seen, node) = (Arc::clone(&adapter), root.find("speed").unwrap());
+    let change = move |step: &str| {
+        assert_eq!(step, "remembered");
+        assert!(seen.is_known(node.id()));
+        assert_eq!(seen.parent(node.id()), Some(ROOT_ID));
+        let mode = Some(0o600);
+        let new = SetAttr {
+            mode,
+            ..SetAttr::default()
+        };
+        node.setattr(&new).unwrap();
+    };
+    let stat = at_steps(change, || adapter.lookup(WHO, ROOT_ID, b"speed"));
+    assert_eq!(stat.unwrap().mode, 0o600);
 }
 
 #[test]

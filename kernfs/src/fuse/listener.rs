@@ -29,8 +29,6 @@ impl Watch for Listener {
     }
 
     fn attributes_changed(&self, id: u64) {
-        // Left out: a LOOKUP whose reply has the old attributes and is not taken yet, of a node that the kernel does not
-        // know. This finds nothing to forget then. A removal waits for such a LOOKUP in its `Entry`.
         self.0.push([Job::Attributes { id }]);
     }
 }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::abi::{NotifyInvalEntry, NotifyInvalInode, NotifyPollOut, notify};
 use super::adapter::Adapter;
 use super::channel::Channel;
+use crate::sys::mounting as sys;
 
 /// Something for the notifier to send.
 #[derive(Debug)]
@@ -159,30 +160,46 @@ fn send(job: Job, adapter: &Adapter, channel: &Channel) {
     match job {
         Job::Entry { parent, name } => {
             if adapter.is_known(parent) {
-                let message = NotifyInvalEntry {
-                    parent,
-                    namelen: u32::try_from(name.len()).unwrap_or(0),
-                    flags: 0,
-                };
-                let _ = channel.notify(notify::INVAL_ENTRY, &message, &name);
+                forget_entry(parent, &name, channel);
             }
         }
-        Job::Attributes { id } => {
-            if adapter.is_known(id) {
-                // A negative offset: attributes only, there is no cached data.
-                let message = NotifyInvalInode {
-                    ino: id,
-                    off: -1,
-                    len: 0,
-                };
-                let _ = channel.notify(notify::INVAL_INODE, &message, b"");
-            }
-        }
+        Job::Attributes { id } => forget_attributes(id, adapter, channel),
         Job::Ready { id } => {
             for kh in adapter.waiting(id) {
                 let _ = channel.notify(notify::POLL, &NotifyPollOut { kh }, b"");
             }
         }
         Job::Reply(reply) => reply.send(),
+    }
+}
+
+fn forget_entry(parent: u64, name: &[u8], channel: &Channel) {
+    let message = NotifyInvalEntry {
+        parent,
+        namelen: u32::try_from(name.len()).unwrap_or(0),
+        flags: 0,
+    };
+    let _ = channel.notify(notify::INVAL_ENTRY, &message, name);
+}
+
+fn forget_attributes(id: u64, adapter: &Adapter, channel: &Channel) {
+    if !adapter.is_known(id) {
+        return;
+    }
+    // A negative offset: attributes only, there is no cached data.
+    let message = NotifyInvalInode {
+        ino: id,
+        off: -1,
+        len: 0,
+    };
+    let tell = || channel.notify(notify::INVAL_INODE, &message, b"");
+    if let Err(error) = tell()
+        && error.raw_os_error() == Some(sys::ENOENT)
+        && let Some(parent) = adapter.parent(id)
+    {
+        // We know it and the kernel does not: the answer to its first LOOKUP is under way, perhaps with what was true
+        // before. To forget a name, here one that there cannot be, the kernel waits until that LOOKUP has ended.
+        forget_entry(parent, b"/", channel);
+        let _ = tell();
     }
 }
