@@ -27,7 +27,7 @@ use crate::sys::mounting as sys;
 #[derive(Debug)]
 pub(super) struct Adapter {
     root: Dir,
-    nodes: NodeTable,
+    nodes: Arc<NodeTable>,
     handles: Handles,
     retries: Retries,
 }
@@ -47,10 +47,15 @@ impl Adapter {
     pub(super) fn new(root: Dir) -> Self {
         Self {
             root,
-            nodes: NodeTable::default(),
+            nodes: Arc::default(),
             handles: Handles::default(),
             retries: Retries::default(),
         }
+    }
+
+    /// What the kernel knows.
+    pub(super) fn nodes(&self) -> Arc<NodeTable> {
+        Arc::clone(&self.nodes)
     }
 
     fn node(&self, id: u64) -> Result<Node, Errno> {
@@ -83,14 +88,21 @@ impl Adapter {
     pub(super) fn lookup(&self, who: u32, parent: u64, name: &[u8]) -> Result<Stat, Errno> {
         let parent = self.node(parent)?;
         let dir = parent.as_dir().ok_or(Errno::ENOTDIR)?;
-        if let Some(node) = live_child(&dir, name) {
-            // In this order: whoever changes it after the look finds it known, and tells the kernel.
-            self.nodes.remember(node.id(), &node);
+        while let Some(node) = live_child(&dir, name) {
+            step("found");
+            // In this order: whoever changes it, or takes the name from it, after the second look finds it known, and
+            // tells the kernel.
+            self.nodes.remember(&node, dir.id(), name);
             step("remembered");
+            if live_child(&dir, name).as_ref() != Some(&node) {
+                self.forget(node.id(), 1);
+                continue;
+            }
             let stat = node.stat();
             self.retries.looked_up(who, dir.id(), name, Some(stat.id));
-            Ok(stat)
-        } else if parent.is_active() {
+            return Ok(stat);
+        }
+        if parent.is_active() {
             self.retries.looked_up(who, dir.id(), name, None);
             Err(Errno::ENOENT)
         } else {
@@ -347,6 +359,7 @@ impl Adapter {
     }
 
     /// Whether the kernel may have something cached about this node.
+    #[cfg(test)]
     pub(super) fn is_known(&self, id: u64) -> bool {
         id == abi::ROOT_ID || self.nodes.contains(id)
     }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::notifier::{Job, Notifier};
+use super::notifier::Notifier;
+use super::table::News;
 use crate::watch::Watch;
 
 /// What a mount registers at its root.
@@ -12,23 +13,23 @@ pub(super) struct Listener(pub(super) Arc<Notifier>);
 impl Watch for Listener {
     fn added(&self, parent: u64, _: &[u8]) {
         // Missing names are never cached. The directory's link count may be another now.
-        self.0.push([Job::Attributes { id: parent }]);
+        self.0.push([News::Attributes { id: parent }]);
     }
 
     fn removed(&self, parent: u64, name: &[u8], node: u64) {
-        let name = name.to_vec();
+        let name = name.into();
         self.0.push([
-            Job::Entry { parent, name },
-            Job::Attributes { id: node },
-            Job::Attributes { id: parent },
+            News::Entry { parent, name, node },
+            News::Attributes { id: node },
+            News::Attributes { id: parent },
         ]);
     }
 
     fn notified(&self, file: u64) {
-        self.0.push([Job::Ready { id: file }]);
+        self.0.push([News::Ready { id: file }]);
     }
 
     fn attributes_changed(&self, id: u64) {
-        self.0.push([Job::Attributes { id }]);
+        self.0.push([News::Attributes { id }]);
     }
 }

@@ -207,7 +207,7 @@ impl Live {
     fn start(root: &Root, place: Place, channel: Arc<Channel>, options: &Options) -> Result<Self> {
         init::handshake(&channel)?;
         let adapter = Arc::new(Adapter::new(root.dir()));
-        let notifier = Arc::new(Notifier::default());
+        let notifier = Arc::new(Notifier::new(adapter.nodes()));
         let watching = root.watch(Arc::new(Listener(Arc::clone(&notifier))))?;
 
         // Where a device cannot be cloned the threads share one: correct, with more contention.

@@ -16,9 +16,10 @@ use super::abi::{
 use super::adapter::Adapter;
 use super::channel::{Channel, Received};
 use super::listing::{self, Listing};
-use super::notifier::{Job, Notifier, Reply};
+use super::notifier::{Notifier, Reply};
 use super::request::{self, Request};
 use super::slot::Slot;
+use super::table::News;
 use crate::cred::{Caller, Cancel, Cred};
 use crate::error::Errno;
 use crate::mode::Stat;
@@ -277,9 +278,9 @@ impl Session {
                     .map_err(Errno::raw)?;
                 // The kernel gives the new name to what it knew by the old one, and remembers that: whatever the owner
                 // has done. It forgets when it has; its lock of the directory keeps the two apart.
-                self.notifier.push([Job::Entry {
+                self.notifier.push([News::Moved {
                     parent: new_parent,
-                    name: new_name.to_vec(),
+                    name: new_name.into(),
                 }]);
             }
             Request::Open { flags } => {
