@@ -69,6 +69,10 @@ impl Sampler {
             // Before the look at the settings: a change after it does not let us sleep.
             let seen = self.state.wake.value();
             if self.state.stopped() {
+                // Of a run that was over before this thread ran there is something to tell too.
+                if last.is_none() {
+                    self.sample(&self.state.config.filter());
+                }
                 break;
             }
             let config = &self.state.config;
@@ -230,5 +234,21 @@ impl Sampler {
             complain(what);
             self.complained = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernfs::Root;
+
+    #[test]
+    fn a_run_that_is_over_at_once_has_seen_the_processes() {
+        let (state, root) = (Arc::new(State::new(60_000, 1)), Root::new());
+        let tree = Tree::new(&root, &state).unwrap();
+        let sampler = Sampler::new(Arc::clone(&state), tree).unwrap();
+        state.stop();
+        sampler.run(Duration::from_secs(1));
+        assert!(state.processes.load(Relaxed) > 0);
     }
 }

@@ -89,8 +89,9 @@ fn main() -> Result<()> {
                     1 => signal::send(CHURNER.load(SeqCst)),
                     _ => signal::send_process(),
                 }
-                // One at a time, so each is handled, and what it changed is read.
-                while seen.load(SeqCst) <= before && !follower.is_finished() {
+                // One at a time, so each is handled, and what it changed is read: unless somebody has failed.
+                let ended = || follower.is_finished() || churner.is_finished();
+                while seen.load(SeqCst) <= before && !ended() {
                     thread::sleep(Duration::from_micros(5));
                 }
             });

@@ -20,8 +20,7 @@ impl Node {
     /// directory has times: they move with its entries.
     ///
     /// Then the listeners are told, and a mount has the kernel forget what it remembers. Who opens a file through a
-    /// mount after `Mount::flush` goes by the new mode, but for one case: if the kernel's first look at the node is under
-    /// way just then, it may remember the old mode as long as `Options::cache` says.
+    /// mount after `Mount::flush` goes by the new mode.
     ///
     /// # Errors
     /// EINVAL: a mode above 07777. EPERM: a directory that stays empty.

@@ -40,7 +40,7 @@ impl Cred {
     }
 }
 
-/// On whose behalf an operation is done; callbacks see it in their [`Cx`](crate::Cx).
+/// On whose behalf an operation is done; callbacks see it in their [`Cx`](crate::Cx) or [`SyscallCx`](crate::SyscallCx).
 ///
 /// ```
 /// use kernfs::{Caller, Cancel, Cred};
@@ -53,8 +53,8 @@ impl Cred {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Caller<'a> {
     /// `None`: this process.
-    pub(crate) cred: Option<Cred>,
-    pub(crate) cancel: Option<&'a Cancel>,
+    cred: Option<Cred>,
+    cancel: Option<&'a Cancel>,
 }
 
 impl<'a> Caller<'a> {
@@ -65,6 +65,16 @@ impl<'a> Caller<'a> {
             cancel: Some(cancel),
             ..self
         }
+    }
+
+    /// Whose credentials; for this process, its effective ids as they are now.
+    pub(crate) fn cred(&self) -> Cred {
+        self.cred.unwrap_or_else(Cred::process)
+    }
+
+    /// Whether the caller gave up.
+    pub(crate) fn gave_up(&self) -> bool {
+        self.cancel.is_some_and(Cancel::is_set)
     }
 }
 

@@ -5,7 +5,7 @@ use core::panic::Location;
 use std::sync::Arc;
 
 use crate::active::Active;
-use crate::cred::{Caller, Cancel, Cred};
+use crate::cred::{Caller, Cred};
 use crate::error::{Errno, Result};
 use crate::flags::OpenFlags;
 use crate::held;
@@ -65,7 +65,7 @@ impl Cx<'_> {
     /// Who makes this call. When the file is closed, or released by a removal: this process.
     #[doc(alias = "current_cred")]
     pub fn caller(&self) -> Cred {
-        self.caller.cred.unwrap_or_else(Cred::process)
+        self.caller.cred()
     }
 
     /// Tells pollers that the file changed, as [`File::notify`](crate::File::notify) does.
@@ -78,7 +78,7 @@ impl Cx<'_> {
     /// up with EINTR.
     #[doc(alias = "signal_pending")]
     pub fn interrupted(&self) -> bool {
-        self.caller.cancel.is_some_and(Cancel::is_set)
+        self.caller.gave_up()
     }
 
     /// Lets removal and hiding of the file pass this callback by, until the result is dropped.
@@ -146,9 +146,23 @@ impl Cx<'_> {
 pub struct SyscallCx<'a> {
     /// The references of the operation; two for a rename.
     pub(crate) active: [Option<&'a Active<'a>>; 2],
+    pub(crate) caller: Caller<'a>,
 }
 
 impl SyscallCx<'_> {
+    /// Who makes this call: whom to ask for permission. The modes of the directories let him come here, if it is a mount
+    /// through which he came.
+    #[doc(alias = "current_cred")]
+    pub fn caller(&self) -> Cred {
+        self.caller.cred()
+    }
+
+    /// As [`Cx::interrupted`]: whether whoever waits for the result was interrupted.
+    #[doc(alias = "signal_pending")]
+    pub fn interrupted(&self) -> bool {
+        self.caller.gave_up()
+    }
+
     /// As [`Cx::break_protection`], for the nodes of the call: it may then remove them, and take locks whose holder does.
     #[doc(alias = "kernfs_break_active_protection")]
     pub fn break_protection(&mut self) -> Unprotected<'_> {

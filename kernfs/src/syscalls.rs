@@ -8,6 +8,7 @@ use std::sync::Arc;
 use urcu::Memb;
 
 use crate::active::Active;
+use crate::cred::Caller;
 use crate::cx::{Cx, SyscallCx};
 use crate::error::{Errno, Result};
 use crate::flags::RootFlags;
@@ -134,6 +135,20 @@ impl Dir {
     #[doc(alias = "kernfs_iop_mkdir")]
     #[track_caller]
     pub fn user_mkdir(&self, name: impl AsRef<[u8]>, mode: u32) -> Result<()> {
+        self.user_mkdir_with(name, mode, Caller::default())
+    }
+
+    /// The same, on behalf of somebody.
+    ///
+    /// # Errors
+    /// As [`user_mkdir`](Self::user_mkdir).
+    #[track_caller]
+    pub fn user_mkdir_with<'a>(
+        &'a self,
+        name: impl AsRef<[u8]>,
+        mode: u32,
+        caller: impl Into<Caller<'a>>,
+    ) -> Result<()> {
         let (node, name) = (&self.0.0, name.as_ref());
         name::check(name)?;
         let mode = mode::check(mode)?;
@@ -141,9 +156,8 @@ impl Dir {
         tree.limits
             .check_nodes(tree.nodes.load(Ordering::Relaxed))?;
         check_depth("mkdir", node, 1)?;
-        call("mkdir", [node, node], Location::caller(), |ops, cx| {
-            ops.mkdir(cx, node, name, mode)
-        })
+        let call = Call::new("mkdir", [node, node], caller.into(), Location::caller());
+        call.run(|ops, cx| ops.mkdir(cx, node, name, mode))
     }
 
     /// rmdir(2) of a user: runs the owner's [`SyscallOps::rmdir`].
@@ -153,10 +167,18 @@ impl Dir {
     #[doc(alias = "kernfs_iop_rmdir")]
     #[track_caller]
     pub fn user_rmdir(&self) -> Result<()> {
+        self.user_rmdir_with(Caller::default())
+    }
+
+    /// The same, on behalf of somebody.
+    ///
+    /// # Errors
+    /// As [`user_mkdir`](Self::user_mkdir).
+    #[track_caller]
+    pub fn user_rmdir_with<'a>(&'a self, caller: impl Into<Caller<'a>>) -> Result<()> {
         let node = &self.0.0;
-        call("rmdir", [node, node], Location::caller(), |ops, cx| {
-            ops.rmdir(cx, node)
-        })
+        let call = Call::new("rmdir", [node, node], caller.into(), Location::caller());
+        call.run(|ops, cx| ops.rmdir(cx, node))
     }
 }
 
@@ -168,15 +190,28 @@ impl Node {
     #[doc(alias = "kernfs_iop_rename")]
     #[track_caller]
     pub fn user_rename(&self, parent: &Dir, name: impl AsRef<[u8]>) -> Result<()> {
+        self.user_rename_with(parent, name, Caller::default())
+    }
+
+    /// The same, on behalf of somebody.
+    ///
+    /// # Errors
+    /// As [`user_rename`](Self::user_rename).
+    #[track_caller]
+    pub fn user_rename_with<'a>(
+        &'a self,
+        parent: &Dir,
+        name: impl AsRef<[u8]>,
+        caller: impl Into<Caller<'a>>,
+    ) -> Result<()> {
         let (node, parent, name) = (&self.0, &parent.0.0, name.as_ref());
         name::check(name)?;
         if !Arc::ptr_eq(&node.tree, &parent.tree) {
             return Err(path::error(Errno::EINVAL, "rename into another tree", node));
         }
         check_depth("rename", parent, height(node))?;
-        call("rename", [node, parent], Location::caller(), |ops, cx| {
-            ops.rename(cx, node, parent, name)
-        })
+        let call = Call::new("rename", [node, parent], caller.into(), Location::caller());
+        call.run(|ops, cx| ops.rename(cx, node, parent, name))
     }
 }
 
@@ -221,55 +256,79 @@ fn height(node: &Arc<Inner>) -> usize {
     height
 }
 
-/// Runs a callback under an active reference of each of the nodes, which may be the same.
-fn call(
+/// One call of the owner's object.
+#[derive(Clone, Copy)]
+struct Call<'a> {
     op: &'static str,
-    nodes: [&Arc<Inner>; 2],
+    /// Which may be the same.
+    nodes: [&'a Arc<Inner>; 2],
+    caller: Caller<'a>,
     place: &'static Location<'static>,
-    run: impl FnOnce(&dyn Syscalls<Inner>, &mut SyscallCx<'_>) -> Result<()>,
-) -> Result<()> {
-    let [node, _] = nodes;
-    if !node.tree.has_syscalls() {
-        return Err(path::error(Errno::EPERM, op, node));
-    }
-    let mut ops = None;
-    let result = protected(op, nodes, place, &mut ops, run);
-    // If the root was removed meanwhile, what the owner's object captured dies here: no reference is held any more.
-    let _ = guarded("drop of the callbacks", &**node, || drop(ops));
-    result
 }
 
-/// The same. Leaves the callbacks in `used`, to be dropped when the references are not held any more.
-fn protected(
-    op: &'static str,
-    [node, other]: [&Arc<Inner>; 2],
-    place: &'static Location<'static>,
-    used: &mut Option<Arc<dyn Syscalls<Inner>>>,
-    run: impl FnOnce(&dyn Syscalls<Inner>, &mut SyscallCx<'_>) -> Result<()>,
-) -> Result<()> {
-    let gone = |node: &Arc<Inner>| path::error(Errno::ENODEV, op, node);
-    node.tree.check(op)?;
-    let first = node.active.get().ok_or_else(|| gone(node))?;
-    let second: Option<Active<'_>> = match Arc::ptr_eq(node, other) {
-        true => None,
-        false => Some(other.active.get().ok_or_else(|| gone(other))?),
-    };
-    // They are taken out after the drain of all nodes, so who holds a reference finds them.
-    *used = node.tree.syscalls();
-    let ops = used.as_deref().ok_or_else(|| gone(node))?;
-    let held = |node: &Arc<Inner>| Held {
-        node: node.address(),
-        file: 0, // none
-        op,
-        place,
-        given_up: false,
-    };
-    let _scope = held::enter(held(node));
-    let _scope = second.as_ref().map(|_| held::enter(held(other)));
-    let mut cx = SyscallCx {
-        active: [Some(&first), second.as_ref()],
-    };
-    guarded(op, &**node, || run(ops, &mut cx))?
+impl<'a> Call<'a> {
+    fn new(
+        op: &'static str,
+        nodes: [&'a Arc<Inner>; 2],
+        caller: Caller<'a>,
+        place: &'static Location<'static>,
+    ) -> Self {
+        Self {
+            op,
+            nodes,
+            caller,
+            place,
+        }
+    }
+
+    /// Runs the callback under an active reference of each of the nodes.
+    fn run(
+        self,
+        run: impl FnOnce(&dyn Syscalls<Inner>, &mut SyscallCx<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let [node, _] = self.nodes;
+        if !node.tree.has_syscalls() {
+            return Err(path::error(Errno::EPERM, self.op, node));
+        }
+        let mut ops = None;
+        let result = self.protected(&mut ops, run);
+        // If the root was removed meanwhile, what the owner's object captured dies here: no reference is held any more.
+        let _ = guarded("drop of the callbacks", &**node, || drop(ops));
+        result
+    }
+
+    /// The same. Leaves the callbacks in `used`, to be dropped when the references are not held any more.
+    fn protected(
+        self,
+        used: &mut Option<Arc<dyn Syscalls<Inner>>>,
+        run: impl FnOnce(&dyn Syscalls<Inner>, &mut SyscallCx<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let [node, other] = self.nodes;
+        let gone = |node: &Arc<Inner>| path::error(Errno::ENODEV, self.op, node);
+        node.tree.check(self.op)?;
+        let first = node.active.get().ok_or_else(|| gone(node))?;
+        let second: Option<Active<'_>> = match Arc::ptr_eq(node, other) {
+            true => None,
+            false => Some(other.active.get().ok_or_else(|| gone(other))?),
+        };
+        // They are taken out after the drain of all nodes, so who holds a reference finds them.
+        *used = node.tree.syscalls();
+        let ops = used.as_deref().ok_or_else(|| gone(node))?;
+        let held = |node: &Arc<Inner>| Held {
+            node: node.address(),
+            file: 0, // none
+            op: self.op,
+            place: self.place,
+            given_up: false,
+        };
+        let _scope = held::enter(held(node));
+        let _scope = second.as_ref().map(|_| held::enter(held(other)));
+        let mut cx = SyscallCx {
+            active: [Some(&first), second.as_ref()],
+            caller: self.caller,
+        };
+        guarded(self.op, &**node, || run(ops, &mut cx))?
+    }
 }
 
 // A context is for the thread that runs the callback: what a thread is inside of goes by threads.

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use common::errno;
 use kernfs::{
-    Caller, Cancel, Cred, Cx, Errno, Has, OpenFlags, Ops, Result, Root, RootFlags, Seq, rw,
+    Caller, Cancel, Cred, Cx, Dir, Errno, Has, Node, OpenFlags, Ops, Result, Root, RootFlags, Seq,
+    SyscallCx, SyscallOps, rw,
 };
 
 const ALICE: Cred = Cred {
@@ -151,4 +152,56 @@ fn permission_bits_are_checked_for_others_and_the_extra_check_for_all() {
         // This process may open what it likes, but for the extra check.
         assert_eq!(ro.open(OpenFlags::WRITE).is_ok(), root_may_all);
     }
+}
+
+/// Lets Alice do what she likes, as long as she wants it.
+struct Alices;
+
+impl Alices {
+    fn check(cx: &SyscallCx<'_>) -> Result<()> {
+        match (cx.caller(), cx.interrupted()) {
+            (_, true) => Err(Errno::EINTR.into()),
+            (ALICE, false) => Ok(()),
+            (cred, false) if cred == Cred::process() => Err(Errno::EBUSY.into()),
+            _ => Err(Errno::EACCES.into()),
+        }
+    }
+}
+
+impl SyscallOps for Alices {
+    fn mkdir(&self, cx: &mut SyscallCx<'_>, parent: &Dir, name: &[u8], mode: u32) -> Result<()> {
+        Self::check(cx)?;
+        parent.create_dir(name, mode).map(drop)
+    }
+    fn rmdir(&self, cx: &mut SyscallCx<'_>, dir: &Dir) -> Result<()> {
+        Self::check(cx)?;
+        let _unprotected = cx.break_protection();
+        dir.remove()
+    }
+    fn rename(&self, cx: &mut SyscallCx<'_>, node: &Node, to: &Dir, name: &[u8]) -> Result<()> {
+        Self::check(cx)?;
+        node.rename(to, name)
+    }
+}
+
+#[test]
+fn who_makes_renames_and_removes_directories_is_known() {
+    let root = Root::with_ops(RootFlags::NONE, Alices);
+    let cancel = Cancel::new();
+    let alice = Caller::from(ALICE).cancelled_by(&cancel);
+    let all = |caller: Caller<'_>| -> Result<()> {
+        root.user_mkdir_with("a", 0o755, caller)?;
+        let a = root.find("a").and_then(|node| node.as_dir()).unwrap();
+        a.user_rename_with(&root, "b", caller)?;
+        a.user_rmdir_with(caller)
+    };
+    all(alice).unwrap();
+    assert_eq!(errno(all(BOB.into())), Errno::EACCES);
+    assert_eq!(errno(all(Caller::default())), Errno::EBUSY);
+    assert_eq!(errno(root.user_mkdir("a", 0o755)), Errno::EBUSY);
+    cancel.set();
+    assert_eq!(errno(all(alice)), Errno::EINTR);
+    let a = root.create_dir("a", 0o755).unwrap();
+    assert_eq!(errno(a.user_rename_with(&root, "b", alice)), Errno::EINTR);
+    assert_eq!(errno(a.user_rmdir_with(alice)), Errno::EINTR);
 }

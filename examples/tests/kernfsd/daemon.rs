@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -57,14 +57,17 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "kernfsd-test.{}.{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let dir = fs::canonicalize(std::env::temp_dir()).unwrap().join(name);
-        fs::create_dir(&dir).unwrap();
-        Self(dir)
+        let tmp = fs::canonicalize(std::env::temp_dir()).unwrap();
+        loop {
+            let (pid, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let dir = tmp.join(format!("kernfsd-test.{pid}.{next}"));
+            match fs::create_dir(&dir) {
+                Ok(()) => return Self(dir),
+                // Left by a killed process that had our number.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", dir.display()),
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -101,9 +104,15 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it and waits until it has told where it is mounted, or that it is not.
     pub(crate) fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
-        let mut child = Command::new(program())
+        let mut command = Command::new(program());
+        command.args(args);
+        Self::start_as(command)
+    }
+
+    /// The same, with more than arguments.
+    pub(crate) fn start_as(mut command: Command) -> Self {
+        let mut child = command
             .args(["--seconds=0", "--readers=1", "--interval-ms=20"])
-            .args(args)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -22,6 +22,7 @@ use crate::mode::{self, Kind, SetAttr, Stat};
 use crate::node::{Dir, Node};
 use crate::ns::Ns;
 use crate::readdir::Entry;
+use crate::step::step;
 use crate::sys::mounting as sys;
 
 /// The tree as one mount sees it.
@@ -30,7 +31,7 @@ pub(super) struct Adapter {
     root: Dir,
     /// What is seen of directories with name spaces; `None`: nothing.
     ns: Option<Ns>,
-    nodes: NodeTable,
+    nodes: Arc<NodeTable>,
     handles: Handles,
     retries: Retries,
 }
@@ -58,10 +59,15 @@ impl Adapter {
         Self {
             root,
             ns,
-            nodes: NodeTable::default(),
+            nodes: Arc::default(),
             handles: Handles::default(),
             retries: Retries::default(),
         }
+    }
+
+    /// What the kernel knows.
+    pub(super) fn nodes(&self) -> Arc<NodeTable> {
+        Arc::clone(&self.nodes)
     }
 
     /// The name space to look into a directory by.
@@ -108,12 +114,21 @@ impl Adapter {
         }
         let parent = self.node(parent)?;
         let dir = parent.as_dir().ok_or(Errno::ENOTDIR)?;
-        if let Some(node) = self.live_child(&dir, name) {
+        while let Some(node) = self.live_child(&dir, name) {
+            step("found");
+            // In this order: whoever changes it, or takes the name from it, after the second look finds it known, and
+            // tells the kernel.
+            self.nodes.remember(&node, dir.id(), name);
+            step("remembered");
+            if self.live_child(&dir, name).as_ref() != Some(&node) {
+                self.forget(node.id(), 1);
+                continue;
+            }
             let stat = node.stat();
-            self.nodes.remember(stat.id, &node);
             self.retries.looked_up(who, dir.id(), name, Some(stat.id));
-            Ok(stat)
-        } else if parent.is_active() {
+            return Ok(stat);
+        }
+        if parent.is_active() {
             self.retries.looked_up(who, dir.id(), name, None);
             Err(Errno::ENOENT)
         } else {
@@ -132,10 +147,10 @@ impl Adapter {
             true => node.parent().map_or(node, Node::from),
             false => node,
         };
-        let stat = node.stat();
-        if stat.id != abi::ROOT_ID {
-            self.nodes.remember(stat.id, &node);
+        if node.id() != abi::ROOT_ID {
+            self.nodes.remember_nameless(&node);
         }
+        let stat = node.stat(); // after that: a change from here on is told
         Ok(stat)
     }
 
@@ -175,44 +190,63 @@ impl Adapter {
         self.node(id)?.as_dir().ok_or(Errno::ENOTDIR)
     }
 
+    /// What `who` means by a name that the kernel has found in a directory.
+    fn named(&self, who: u32, parent: u64, name: &[u8]) -> Result<Node, Errno> {
+        let dir = self.dir(parent)?;
+        self.live_child(&dir, name)
+            .ok_or_else(|| match dir.is_active() {
+                true => Errno::ENOENT,
+                // There may be another directory in its place by now.
+                false => self.removed(who, &dir),
+            })
+    }
+
     /// What a callback of the tree's owner said to `who`, about these nodes.
     fn said(&self, who: u32, result: crate::Result<()>, nodes: &[&Node]) -> Result<(), Errno> {
-        let result = result.map_err(|error| {
+        result.map_err(|error| {
             let gone = nodes.iter().find(|node| !node.is_active());
-            match gone.filter(|_| error.errno() == Errno::ENODEV) {
+            // ENODEV: before the callback. ENOENT: the tree said so to the callback, which had given its protection up.
+            match gone.filter(|_| matches!(error.errno(), Errno::ENODEV | Errno::ENOENT)) {
                 Some(node) => self.removed(who, node),
                 None => error.errno(),
             }
-        });
-        self.ended(who, result)
+        })
     }
 
     /// MKDIR: counts a lookup of what the callback made. ENOENT if that was not what was asked for.
     pub(super) fn mkdir(
         &self,
         who: u32,
-        parent: u64,
-        name: &[u8],
+        (parent, name): (u64, &[u8]),
         mode: u32,
+        caller: Caller<'_>,
     ) -> Result<Stat, Errno> {
         let dir = self.dir(parent)?;
-        self.said(who, dir.user_mkdir(name, mode), &[&dir])?;
-        let stat = self.lookup(who, parent, name)?;
-        if stat.kind != Kind::Dir {
-            // The kernel refuses it, and will not give the lookup back.
-            self.forget(stat.id, 1);
-            return Err(Errno::ENOENT);
-        }
-        Ok(stat)
+        let made = self.said(who, dir.user_mkdir_with(name, mode, caller), &[&dir]);
+        let result = made.and_then(|()| {
+            let stat = self.lookup(who, parent, name)?;
+            if stat.kind != Kind::Dir {
+                // The kernel refuses it, and will not give the lookup back.
+                self.forget(stat.id, 1);
+                return Err(Errno::ENOENT);
+            }
+            Ok(stat)
+        });
+        self.ended(who, result)
     }
 
     /// RMDIR.
-    pub(super) fn rmdir(&self, who: u32, parent: u64, name: &[u8]) -> Result<(), Errno> {
-        let dir = self
-            .live_child(&self.dir(parent)?, name)
-            .ok_or(Errno::ENOENT)?;
-        let dir = dir.as_dir().ok_or(Errno::ENOTDIR)?;
-        self.said(who, dir.user_rmdir(), &[&dir])
+    pub(super) fn rmdir(
+        &self,
+        who: u32,
+        (parent, name): (u64, &[u8]),
+        caller: Caller<'_>,
+    ) -> Result<(), Errno> {
+        let result = self.named(who, parent, name).and_then(|node| {
+            let dir = node.as_dir().ok_or(Errno::ENOTDIR)?;
+            self.said(who, dir.user_rmdir_with(caller), &[&dir])
+        });
+        self.ended(who, result)
     }
 
     /// RENAME, of what has a name in a directory to a name in a directory.
@@ -221,12 +255,14 @@ impl Adapter {
         who: u32,
         (parent, name): (u64, &[u8]),
         (new_parent, new_name): (u64, &[u8]),
+        caller: Caller<'_>,
     ) -> Result<(), Errno> {
-        let node = self
-            .live_child(&self.dir(parent)?, name)
-            .ok_or(Errno::ENOENT)?;
-        let to = self.dir(new_parent)?;
-        self.said(who, node.user_rename(&to, new_name), &[&node, &to])
+        let result = self.named(who, parent, name).and_then(|node| {
+            let to = self.dir(new_parent)?;
+            let result = node.user_rename_with(&to, new_name, caller);
+            self.said(who, result, &[&node, &to])
+        });
+        self.ended(who, result)
     }
 
     /// OPEN: returns the fh. Runs the file's `open` callback.
@@ -364,8 +400,14 @@ impl Adapter {
     }
 
     /// Whether the kernel may have something cached about this node.
+    #[cfg(test)]
     pub(super) fn is_known(&self, id: u64) -> bool {
         id == abi::ROOT_ID || self.nodes.contains(id)
+    }
+
+    /// The directory through which the kernel may just be getting to know this node.
+    pub(super) fn parent(&self, id: u64) -> Option<u64> {
+        Some(self.nodes.get(id)?.parent()?.id())
     }
 
     /// The connection has ended: closes what is open, forgets what is known.

@@ -9,11 +9,12 @@ use crate::cred::{Caller, Cred};
 use crate::cx::{Cx, SyscallCx};
 use crate::error::{Errno, Result};
 use crate::flags::{Has, PollFlags, RootFlags};
-use crate::mode::Kind;
+use crate::mode::{Kind, SetAttr, Stat};
 use crate::node::{Dir, Node};
 use crate::ops::Ops;
 use crate::root::Root;
 use crate::seq::Seq;
+use crate::step::at_steps;
 use crate::sys::mounting as sys;
 use crate::syscalls::SyscallOps;
 
@@ -99,6 +100,30 @@ fn lookups_are_counted_and_given_back() {
     assert!(adapter.is_known(ROOT_ID));
     adapter.forget(ROOT_ID, 9);
     assert_eq!(adapter.getattr(WHO, ROOT_ID, None).unwrap().kind, Kind::Dir);
+}
+
+/// Who changed it meanwhile found it unknown, and the kernel got what it had been before.
+#[test]
+fn a_change_under_a_lookup_is_answered_or_told() {
+    let (root, adapter) = tree();
+    word(&root, "speed");
+    let adapter = Arc::new(adapter);
+    let (seen, node) = (Arc::clone(&adapter), root.find("speed").unwrap());
+    let change = move |step: &str| {
+        if step != "remembered" {
+            return;
+        }
+        assert!(seen.is_known(node.id()));
+        assert_eq!(seen.parent(node.id()), Some(ROOT_ID));
+        let mode = Some(0o600);
+        let new = SetAttr {
+            mode,
+            ..SetAttr::default()
+        };
+        node.setattr(&new).unwrap();
+    };
+    let stat = at_steps(change, || adapter.lookup(WHO, ROOT_ID, b"speed"));
+    assert_eq!(stat.unwrap().mode, 0o600);
 }
 
 #[test]
@@ -302,10 +327,24 @@ fn an_id_alone_finds_what_the_kernel_has_forgotten() {
     assert_eq!(adapter.lookup(WHO, file.id(), b"."), Err(Errno::ESTALE));
 }
 
+fn mkdir(adapter: &Adapter, parent: u64, name: &[u8]) -> Result<Stat, Errno> {
+    adapter.mkdir(WHO, (parent, name), 0o700, Caller::from(CRED))
+}
+
+fn rmdir(adapter: &Adapter, parent: u64, name: &[u8]) -> Result<(), Errno> {
+    adapter.rmdir(WHO, (parent, name), Caller::from(CRED))
+}
+
+fn rename(adapter: &Adapter, from: (u64, &[u8]), to: (u64, &[u8])) -> Result<(), Errno> {
+    adapter.rename(WHO, from, to, Caller::from(CRED))
+}
+
+/// Asserts who calls.
 struct Groups;
 
 impl SyscallOps for Groups {
-    fn mkdir(&self, _: &mut SyscallCx<'_>, parent: &Dir, name: &[u8], mode: u32) -> Result<()> {
+    fn mkdir(&self, cx: &mut SyscallCx<'_>, parent: &Dir, name: &[u8], mode: u32) -> Result<()> {
+        assert_eq!((cx.caller(), cx.interrupted()), (CRED, false));
         if name == b"file" {
             return parent.attr(name, crate::attr::ro(|| 1)).map(drop);
         }
@@ -313,10 +352,12 @@ impl SyscallOps for Groups {
         parent.create_dir(name, mode).map(drop)
     }
     fn rmdir(&self, cx: &mut SyscallCx<'_>, dir: &Dir) -> Result<()> {
+        assert_eq!(cx.caller(), CRED);
         let _unprotected = cx.break_protection();
         dir.remove()
     }
-    fn rename(&self, _: &mut SyscallCx<'_>, node: &Node, to: &Dir, name: &[u8]) -> Result<()> {
+    fn rename(&self, cx: &mut SyscallCx<'_>, node: &Node, to: &Dir, name: &[u8]) -> Result<()> {
+        assert_eq!(cx.caller(), CRED);
         node.rename(to, name)
     }
 }
@@ -325,39 +366,108 @@ impl SyscallOps for Groups {
 fn the_owner_of_the_tree_makes_and_removes_directories() {
     let root = Root::with_ops(RootFlags::NONE, Groups);
     let adapter = Adapter::new(root.dir(), None);
-    let a = adapter.mkdir(WHO, ROOT_ID, b"a", 0o700).unwrap();
+    let a = mkdir(&adapter, ROOT_ID, b"a").unwrap();
     assert_eq!((a.mode, a.kind), (0o700, Kind::Dir));
     assert!(adapter.is_known(a.id));
-    assert_eq!(adapter.mkdir(WHO, ROOT_ID, b"a", 0o700), Err(Errno::EEXIST));
-    assert_eq!(
-        adapter.mkdir(WHO, ROOT_ID, b"other", 0o700),
-        Err(Errno::ENOENT)
-    );
+    assert_eq!(mkdir(&adapter, ROOT_ID, b"a"), Err(Errno::EEXIST));
+    assert_eq!(mkdir(&adapter, ROOT_ID, b"other"), Err(Errno::ENOENT));
     // The kernel takes nothing but a directory, and does not give back what it did not take.
-    assert_eq!(
-        adapter.mkdir(WHO, ROOT_ID, b"file", 0o700),
-        Err(Errno::ENOENT)
-    );
+    assert_eq!(mkdir(&adapter, ROOT_ID, b"file"), Err(Errno::ENOENT));
     assert!(!adapter.is_known(root.find("file").unwrap().id()));
-    let b = adapter.mkdir(WHO, a.id, b"b", 0o700).unwrap();
-    adapter.rename(WHO, (a.id, b"b"), (ROOT_ID, b"c")).unwrap();
+    let b = mkdir(&adapter, a.id, b"b").unwrap();
+    rename(&adapter, (a.id, b"b"), (ROOT_ID, b"c")).unwrap();
     assert_eq!(adapter.lookup(WHO, ROOT_ID, b"c").unwrap().id, b.id);
     assert_eq!(
-        adapter.rename(WHO, (a.id, b"b"), (a.id, b"c")),
+        rename(&adapter, (a.id, b"b"), (a.id, b"c")),
         Err(Errno::ENOENT)
     );
-    adapter.rmdir(WHO, ROOT_ID, b"a").unwrap();
-    assert_eq!(adapter.rmdir(WHO, ROOT_ID, b"a"), Err(Errno::ENOENT));
-    assert_eq!(adapter.mkdir(WHO, a.id, b"x", 0o700), Err(Errno::ENOENT));
+    rmdir(&adapter, ROOT_ID, b"a").unwrap();
+    assert_eq!(rmdir(&adapter, ROOT_ID, b"a"), Err(Errno::ENOENT));
+    assert_eq!(mkdir(&adapter, a.id, b"x"), Err(Errno::ENOENT));
 
     let (root, adapter) = tree();
     word(&root, "speed");
     root.create_dir("engine", 0o755).unwrap();
-    assert_eq!(adapter.mkdir(WHO, ROOT_ID, b"x", 0o700), Err(Errno::EPERM));
-    assert_eq!(adapter.rmdir(WHO, ROOT_ID, b"engine"), Err(Errno::EPERM));
-    assert_eq!(adapter.rmdir(WHO, ROOT_ID, b"speed"), Err(Errno::ENOTDIR));
-    let renamed = adapter.rename(WHO, (ROOT_ID, b"speed"), (ROOT_ID, b"x"));
+    assert_eq!(mkdir(&adapter, ROOT_ID, b"x"), Err(Errno::EPERM));
+    assert_eq!(rmdir(&adapter, ROOT_ID, b"engine"), Err(Errno::EPERM));
+    assert_eq!(rmdir(&adapter, ROOT_ID, b"speed"), Err(Errno::ENOTDIR));
+    let renamed = rename(&adapter, (ROOT_ID, b"speed"), (ROOT_ID, b"x"));
     assert_eq!(renamed, Err(Errno::EPERM));
+}
+
+#[test]
+fn in_a_directory_that_was_made_anew_it_is_looked_for_again() {
+    let root = Root::with_ops(RootFlags::NONE, Groups);
+    let adapter = Adapter::new(root.dir(), None);
+    let groups = || {
+        let dir = root.create_dir("groups", 0o755).unwrap();
+        dir.create_dir("a", 0o755).unwrap();
+        adapter.lookup(WHO, ROOT_ID, b"groups").unwrap().id
+    };
+    let old = groups();
+    root.remove_by_name("groups").unwrap();
+    let gone = [
+        rmdir(&adapter, old, b"a"),
+        rename(&adapter, (old, b"a"), (ROOT_ID, b"b")),
+    ];
+    assert_eq!(gone, [Err(Errno::ENOENT); 2], "plainly");
+    let new = groups();
+    assert_eq!(rmdir(&adapter, old, b"a"), Err(Errno::ESTALE));
+    assert_eq!(
+        adapter.lookup(WHO, ROOT_ID, b"groups").map(|s| s.id),
+        Ok(new)
+    );
+    assert_eq!(rmdir(&adapter, new, b"a"), Ok(()));
+    assert_eq!(
+        rename(&adapter, (old, b"a"), (ROOT_ID, b"b")),
+        Err(Errno::ESTALE)
+    );
+    // The second walk ends, so the next system call may be told it again.
+    assert_eq!(
+        rename(&adapter, (new, b"a"), (ROOT_ID, b"b")),
+        Err(Errno::ENOENT)
+    );
+    assert_eq!(rmdir(&adapter, old, b"a"), Err(Errno::ESTALE));
+    assert_eq!(rmdir(&adapter, new, b"a"), Err(Errno::ENOENT));
+}
+
+/// Makes another node of the name while a call of the owner's object runs.
+struct Replaces;
+
+impl SyscallOps for Replaces {
+    fn rmdir(&self, cx: &mut SyscallCx<'_>, dir: &Dir) -> Result<()> {
+        let parent = dir.parent().ok_or(Errno::ENOENT)?;
+        let _unprotected = cx.break_protection();
+        dir.remove()?;
+        parent.create_dir("a", 0o755)?;
+        Err(Errno::ENOENT.into())
+    }
+    fn rename(&self, cx: &mut SyscallCx<'_>, node: &Node, to: &Dir, name: &[u8]) -> Result<()> {
+        let parent = node.parent().ok_or(Errno::ENOENT)?;
+        let _unprotected = cx.break_protection();
+        node.remove()?;
+        parent.create_dir("a", 0o755)?;
+        node.rename(to, name)
+    }
+}
+
+#[test]
+fn what_was_replaced_under_a_callback_is_looked_for_again_once() {
+    let root = Root::with_ops(RootFlags::NONE, Replaces);
+    let adapter = Adapter::new(root.dir(), None);
+    root.create_dir("a", 0o755).unwrap();
+    for _ in 0..2 {
+        let second = || {
+            adapter.lookup(WHO, ROOT_ID, b"a").unwrap();
+            rmdir(&adapter, ROOT_ID, b"a")
+        };
+        assert_eq!(rmdir(&adapter, ROOT_ID, b"a"), Err(Errno::ESTALE));
+        assert_eq!(second(), Err(Errno::ENOENT));
+        let renamed = || rename(&adapter, (ROOT_ID, b"a"), (ROOT_ID, b"b"));
+        assert_eq!(renamed(), Err(Errno::ESTALE));
+        adapter.lookup(WHO, ROOT_ID, b"a").unwrap();
+        assert_eq!(renamed(), Err(Errno::ENOENT));
+    }
 }
 
 #[test]

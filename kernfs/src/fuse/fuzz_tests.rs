@@ -413,7 +413,7 @@ fn run(seed: u64) {
     let file = |socket: OwnedFd| File::from(socket);
     let channel = Arc::new(Channel::new(file(theirs).into()));
     let adapter = Arc::new(Adapter::new(root.dir(), None));
-    let notifier = Arc::new(Notifier::default());
+    let notifier = Arc::new(Notifier::new(adapter.nodes()));
     let watching = root
         .watch(Arc::new(Listener {
             notifier: Arc::clone(&notifier),

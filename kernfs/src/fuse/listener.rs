@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::notifier::{Job, Notifier};
+use super::notifier::Notifier;
 use super::poker::Poker;
+use super::table::News;
 use crate::watch::Watch;
 
 /// What a mount registers at its root.
@@ -16,28 +17,26 @@ pub(super) struct Listener {
 impl Watch for Listener {
     fn added(&self, parent: u64, _: &[u8]) {
         // Missing names are never cached. The directory's link count may be another now.
-        self.notifier.push([Job::Attributes { id: parent }]);
+        self.notifier.push([News::Attributes { id: parent }]);
     }
 
     fn removed(&self, parent: u64, name: &[u8], node: u64) {
-        let name = name.to_vec();
+        let name = name.into();
         self.notifier.push([
-            Job::Entry { parent, name },
-            Job::Attributes { id: node },
-            Job::Attributes { id: parent },
+            News::Entry { parent, name, node },
+            News::Attributes { id: node },
+            News::Attributes { id: parent },
         ]);
     }
 
     fn notified(&self, file: u64) {
-        self.notifier.push([Job::Ready { id: file }]);
+        self.notifier.push([News::Ready { id: file }]);
         if let Some(poker) = &self.poker {
             poker.push(file);
         }
     }
 
     fn attributes_changed(&self, id: u64) {
-        // Left out: a LOOKUP whose reply has the old attributes and is not taken yet, of a node that the kernel does not
-        // know. This finds nothing to forget then. A removal waits for such a LOOKUP in its `Entry`.
-        self.notifier.push([Job::Attributes { id }]);
+        self.notifier.push([News::Attributes { id }]);
     }
 }

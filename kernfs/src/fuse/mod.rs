@@ -20,8 +20,9 @@
 //! * mmap from outside: shared mappings are refused as in sysfs (ENODEV), a private one shows what a read gives.
 //! * A name of more than 4072 bytes is found, but not listed: programs read directories by the page.
 //! * When callbacks block in all service threads ([`Options::threads`]) the mount waits for one of them.
-//! * A tree that changes faster than the kernel can be told (some microseconds a change) makes the queue
-//!   of what it must be told grow.
+//! * Of a tree that changes faster than the kernel can be told (some microseconds a change) what must be told waits in a
+//!   queue. That grows up to what the kernel itself remembers of the tree, and with each rename by a user to a name that
+//!   is new.
 
 mod abi;
 mod adapter;
@@ -39,6 +40,8 @@ mod listing;
 mod mount;
 mod mountpoint;
 mod notifier;
+#[cfg(test)]
+mod notifier_tests;
 mod options;
 mod poker;
 mod request;

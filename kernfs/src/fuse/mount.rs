@@ -2,7 +2,7 @@
 //!
 //! Order of the set-up: check the place, mount, shake hands, listen to the tree, serve; so that no news of
 //! the tree is missed between the first LOOKUP and the first invalidation. Down: unmount (which ends the
-//! connection, so the threads end), stop listening, join, close what is open.
+//! connection, so the threads end), stop listening, let the clients go, join, close what is open.
 
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd as _;
@@ -169,8 +169,8 @@ impl Mount {
         match self.live.take() {
             Some(live) if live.pid == process::id() => live.end(),
             Some(live) => {
-                // A forked child: threads, locks and mount are the parent's.
-                let _leaked = ManuallyDrop::new(live);
+                // A forked child: threads, locks, heap and mount are the parent's.
+                let _leaked = ManuallyDrop::new((live, std::mem::take(&mut self.path)));
                 Ok(())
             }
             None => Ok(()),
@@ -220,7 +220,7 @@ impl Live {
     ) -> Result<Self> {
         init::handshake(&channel, root.flags())?;
         let adapter = Arc::new(Adapter::new(root.dir(), options.ns));
-        let notifier = Arc::new(Notifier::default());
+        let notifier = Arc::new(Notifier::new(adapter.nodes()));
         let poker = match options.inotify {
             true => Some((Arc::default(), poker::way_in(path)?)),
             false => None,
@@ -289,13 +289,15 @@ impl Live {
         poker.into_iter().for_each(join);
         exit::done(self.exit_key);
         drop(self.watching);
+        // Before anything is waited for: the news may wait for the lock of a directory, which a client has whose
+        // callback waits.
+        self.session.close();
         self.session.notifier.close();
-        join(self.notifier);
         // Somebody else may have detached it while it was busy, or it lives on in another mount namespace, or
         // we may not unmount. Then the threads go on, answer ENODEV, and end with the connection.
-        self.session.close();
         if self.channel.is_disconnected().unwrap_or(true) {
             self.service.into_iter().for_each(join);
+            join(self.notifier);
         }
         self.session.adapter.shut();
         ended

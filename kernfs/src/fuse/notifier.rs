@@ -5,8 +5,8 @@
 //! threads; so whoever changes the tree only queues, and this thread, which serves nobody, sends.
 //! A reply can be queued too: it then reaches its client after the invalidations before it.
 //!
-//! Left out: a bound on the queue. A tree that changes faster than the kernel forgets (some
-//! microseconds each) makes it grow.
+//! News are queued once, and only if the kernel knows what they are about ([`super::table`]). So a tree that changes
+//! faster than the kernel forgets fills the queue up to what the kernel itself remembers.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,16 +15,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::abi::{NotifyInvalEntry, NotifyInvalInode, NotifyPollOut, notify};
 use super::adapter::Adapter;
 use super::channel::Channel;
+use super::table::{News, NodeTable};
+use crate::sys::mounting as sys;
+
+/// With so many jobs those are looked for that are of no use any more.
+const MANY: usize = 4096;
 
 /// Something for the notifier to send.
 #[derive(Debug)]
-pub(super) enum Job {
-    /// The name in the directory means something else now.
-    Entry { parent: u64, name: Vec<u8> },
-    /// What stat(2) shows has changed.
-    Attributes { id: u64 },
-    /// The file was notified.
-    Ready { id: u64 },
+enum Job {
+    News(News),
     /// A reply that must come after the jobs before it.
     Reply(Reply),
 }
@@ -49,43 +49,83 @@ impl Reply {
 
 #[derive(Debug, Default)]
 struct Queue {
-    jobs: VecDeque<Job>,
-    pushed: u64,
-    done: u64,
+    /// With their numbers, which grow.
+    jobs: VecDeque<(u64, Job)>,
+    /// The number of the next job.
+    next: u64,
+    /// The number of the job that is being sent.
+    sending: Option<u64>,
+    /// The length at which it is searched.
+    many: usize,
     closed: bool,
 }
 
+impl Queue {
+    fn push(&mut self, job: Job) {
+        self.jobs.push_back((self.next, job));
+        self.next += 1;
+    }
+
+    /// The number of the first job that is not sent yet.
+    fn oldest(&self) -> u64 {
+        let first = || self.jobs.front().map(|(number, _)| *number);
+        self.sending.or_else(first).unwrap_or(self.next)
+    }
+}
+
 /// The queue and its thread's state.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Notifier {
+    nodes: Arc<NodeTable>,
+    /// Outside the table's lock.
     queue: Mutex<Queue>,
     /// There are jobs, or the queue was closed.
     work: Condvar,
-    /// `done` grew.
+    /// A job was sent, or the queue was closed.
     progress: Condvar,
-    /// How many jobs besides `Ready` were ever queued.
+    /// How many news besides `Ready` there ever were.
     changes: AtomicU64,
 }
 
 impl Notifier {
+    pub(super) fn new(nodes: Arc<NodeTable>) -> Self {
+        Self {
+            nodes,
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            progress: Condvar::new(),
+            changes: AtomicU64::new(0),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing panics under the lock but an allocation.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues jobs. Does not wait for the kernel: any lock may be held.
-    pub(super) fn push(&self, jobs: impl IntoIterator<Item = Job>) {
+    /// Queues news of what has happened. Does not wait for the kernel: any lock may be held.
+    pub(super) fn push(&self, all: impl IntoIterator<Item = News>) {
         let mut queue = self.lock();
         if queue.closed {
             return; // nobody is left to tell
         }
-        for job in jobs {
-            if !matches!(job, Job::Ready { .. }) {
+        for news in all {
+            if !matches!(news, News::Ready { .. }) {
                 // Relaxed: read back only by the thread that pushed, around its own callback.
                 self.changes.fetch_add(1, Ordering::Relaxed);
             }
-            queue.jobs.push_back(job);
-            queue.pushed += 1;
+            // Under the lock of the queue: what is queued according to the table stands before a reply that comes now.
+            if self.nodes.queue(&news) {
+                queue.push(Job::News(news));
+            }
+        }
+        if queue.jobs.len() > queue.many {
+            queue.jobs.retain(|(_, job)| match job {
+                Job::News(news) => self.nodes.wants(news),
+                Job::Reply(_) => true,
+            });
+            // Not again before there are as many more.
+            queue.many = MANY.max(queue.jobs.len() * 2);
         }
         drop(queue);
         self.work.notify_one();
@@ -99,8 +139,7 @@ impl Notifier {
             reply.send();
             return;
         }
-        queue.jobs.push_back(Job::Reply(reply));
-        queue.pushed += 1;
+        queue.push(Job::Reply(reply));
         drop(queue);
         self.work.notify_one();
     }
@@ -113,13 +152,18 @@ impl Notifier {
     /// Waits until all that was queued before the call has been sent.
     pub(super) fn flush(&self) {
         let mut queue = self.lock();
-        let target = queue.pushed;
-        while queue.done < target && !queue.closed {
+        let end = queue.next;
+        while queue.oldest() < end && !queue.closed {
             queue = self
                 .progress
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().jobs.len()
     }
 
     /// Ends the thread, after what is queued: there may be replies in it.
@@ -131,23 +175,26 @@ impl Notifier {
 
     /// The thread's body.
     pub(super) fn run(&self, adapter: &Adapter, channel: &Channel) {
+        let mut queue = self.lock();
         loop {
-            let mut queue = self.lock();
-            while queue.jobs.is_empty() && !queue.closed {
+            if let Some((number, job)) = queue.jobs.pop_front() {
+                queue.sending = Some(number);
+                drop(queue);
+                match job {
+                    Job::News(news) if self.nodes.take(&news) => tell(&news, adapter, channel),
+                    Job::News(_) => {} // the kernel has forgotten it by itself
+                    Job::Reply(reply) => reply.send(),
+                }
+                queue = self.lock();
+                queue.sending = None;
+                self.progress.notify_all();
+            } else if queue.closed {
+                return;
+            } else {
                 queue = self
                     .work
                     .wait(queue)
                     .unwrap_or_else(PoisonError::into_inner);
-            }
-            if queue.jobs.is_empty() {
-                return; // closed
-            }
-            let jobs = std::mem::take(&mut queue.jobs);
-            drop(queue);
-            for job in jobs {
-                send(job, adapter, channel);
-                self.lock().done += 1;
-                self.progress.notify_all();
             }
         }
     }
@@ -155,34 +202,44 @@ impl Notifier {
 
 /// Errors mean that the kernel does not know the node any more, or that the connection has ended:
 /// then there is nothing to forget and nobody to wake.
-fn send(job: Job, adapter: &Adapter, channel: &Channel) {
-    match job {
-        Job::Entry { parent, name } => {
-            if adapter.is_known(parent) {
-                let message = NotifyInvalEntry {
-                    parent,
-                    namelen: u32::try_from(name.len()).unwrap_or(0),
-                    flags: 0,
-                };
-                let _ = channel.notify(notify::INVAL_ENTRY, &message, &name);
-            }
+fn tell(news: &News, adapter: &Adapter, channel: &Channel) {
+    match news {
+        News::Entry { parent, name, .. } | News::Moved { parent, name } => {
+            forget_entry(*parent, name, channel);
         }
-        Job::Attributes { id } => {
-            if adapter.is_known(id) {
-                // A negative offset: attributes only, there is no cached data.
-                let message = NotifyInvalInode {
-                    ino: id,
-                    off: -1,
-                    len: 0,
-                };
-                let _ = channel.notify(notify::INVAL_INODE, &message, b"");
-            }
-        }
-        Job::Ready { id } => {
-            for kh in adapter.waiting(id) {
+        News::Attributes { id } => forget_attributes(*id, adapter, channel),
+        News::Ready { id } => {
+            for kh in adapter.waiting(*id) {
                 let _ = channel.notify(notify::POLL, &NotifyPollOut { kh }, b"");
             }
         }
-        Job::Reply(reply) => reply.send(),
+    }
+}
+
+fn forget_entry(parent: u64, name: &[u8], channel: &Channel) {
+    let message = NotifyInvalEntry {
+        parent,
+        namelen: u32::try_from(name.len()).unwrap_or(0),
+        flags: 0,
+    };
+    let _ = channel.notify(notify::INVAL_ENTRY, &message, name);
+}
+
+fn forget_attributes(id: u64, adapter: &Adapter, channel: &Channel) {
+    // A negative offset: attributes only, there is no cached data.
+    let message = NotifyInvalInode {
+        ino: id,
+        off: -1,
+        len: 0,
+    };
+    let tell = || channel.notify(notify::INVAL_INODE, &message, b"");
+    if let Err(error) = tell()
+        && error.raw_os_error() == Some(sys::ENOENT)
+        && let Some(parent) = adapter.parent(id)
+    {
+        // We know it and the kernel does not: the answer to its first LOOKUP is under way, perhaps with what was true
+        // before. To forget a name, here one that there cannot be, the kernel waits until that LOOKUP has ended.
+        forget_entry(parent, b"/", channel);
+        let _ = tell();
     }
 }

@@ -17,10 +17,11 @@ use super::abi::{
 use super::adapter::Adapter;
 use super::channel::{Channel, Received};
 use super::listing::{self, Listing};
-use super::notifier::{Job, Notifier, Reply};
+use super::notifier::{Notifier, Reply};
 use super::options::Options;
 use super::request::{self, Request};
 use super::slot::Slot;
+use super::table::News;
 use crate::cred::{Caller, Cancel, Cred};
 use crate::error::Errno;
 use crate::mode::Stat;
@@ -288,23 +289,25 @@ impl Session {
             }
             Request::Readlink => *out = tree.readlink(who, id).map_err(Errno::raw)?,
             Request::Mkdir { name, mode } => {
-                let stat = tree.mkdir(who, id, name, mode).map_err(Errno::raw)?;
+                let stat = tree
+                    .mkdir(who, (id, name), mode, caller)
+                    .map_err(Errno::raw)?;
                 self.put_entry(&stat, Duration::ZERO, out); // as for SETATTR
                 return Ok(Outcome::Found(stat.id));
             }
-            Request::Rmdir { name } => tree.rmdir(who, id, name).map_err(Errno::raw)?,
+            Request::Rmdir { name } => tree.rmdir(who, (id, name), caller).map_err(Errno::raw)?,
             Request::Rename {
                 name,
                 new_parent,
                 new_name,
             } => {
-                tree.rename(who, (id, name), (new_parent, new_name))
+                tree.rename(who, (id, name), (new_parent, new_name), caller)
                     .map_err(Errno::raw)?;
                 // The kernel gives the new name to what it knew by the old one, and remembers that: whatever the owner
                 // has done. It forgets when it has; its lock of the directory keeps the two apart.
-                self.notifier.push([Job::Entry {
+                self.notifier.push([News::Moved {
                     parent: new_parent,
-                    name: new_name.to_vec(),
+                    name: new_name.into(),
                 }]);
             }
             Request::Open { flags } => {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -55,6 +56,52 @@ fn stat_shows_what_the_owner_set() {
                 setup.mount.flush();
                 assert_eq!(bits(), 0o711);
             }
+        },
+    );
+}
+
+/// The kernel did not know the node yet, so there was nothing for it to forget; then it got the old attributes.
+#[test]
+fn what_changed_under_the_first_look_at_a_file_was_remembered_as_it_had_been() {
+    const FILES: usize = 2000;
+    with_mount(
+        |_| {},
+        |setup| {
+            let (next, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let wait = |number: &AtomicUsize, n| {
+                while number.load(SeqCst) < n {
+                    thread::yield_now();
+                }
+            };
+            thread::scope(|scope| {
+                let client = scope.spawn(|| {
+                    for n in 1..=FILES {
+                        wait(&next, n);
+                        let _ = fs::metadata(setup.at(&n.to_string()));
+                        seen.store(n, SeqCst);
+                    }
+                });
+                for n in 1..=FILES {
+                    let file = text(&setup.root, &n.to_string(), "30");
+                    next.store(n, SeqCst);
+                    // At one moment after another of the look.
+                    for _ in 0..n % 64 * 100 {
+                        std::hint::spin_loop();
+                    }
+                    file.setattr(&mode(0o600)).expect("any mode");
+                    while seen.load(SeqCst) < n && !client.is_finished() {
+                        thread::yield_now();
+                    }
+                    setup.mount.flush();
+                    let now = fs::metadata(setup.at(&n.to_string())).expect("stat");
+                    // Let the client end before this fails.
+                    if now.mode() != 0o100_600 {
+                        next.store(FILES, SeqCst);
+                    }
+                    file.remove().expect("there");
+                    assert_eq!(now.mode(), 0o100_600, "file {n}");
+                }
+            });
         },
     );
 }

@@ -83,8 +83,8 @@ impl Daemon {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         // The test harness has threads before the daemon can block the signal in them.
-        // SAFETY: sigset functions and pthread_sigmask are async-signal-safe.
-        unsafe { command.pre_exec(block_sigterm) };
+        // SAFETY: sigset functions, pthread_sigmask and prctl are async-signal-safe.
+        unsafe { command.pre_exec(prepare) };
         let mut child = command.spawn().expect("self");
         let output = BufReader::new(child.stdout.take().expect("piped"));
         let ready = output
@@ -107,7 +107,20 @@ impl Daemon {
     }
 }
 
-fn block_sigterm() -> std::io::Result<()> {
+/// A test that fails leaves no daemon: that would keep the output of the tests open, and whoever reads it waiting.
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // does nothing to one that was waited for
+        let _ = self.child.wait();
+    }
+}
+
+fn prepare() -> std::io::Result<()> {
+    // The daemon goes with the thread that runs its test, also when the process is aborted.
+    // SAFETY: sets a property of the calling process, touches no memory.
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } == -1 {
+        return Err(std::io::Error::last_os_error());
+    }
     let mut set = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: writes one set.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };

@@ -5,9 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::{fs, io};
 
-use kernfs::{Cx, Errno, Has, Ops, Result, Seq};
+use kernfs::{Cred, Cx, Dir, Errno, Has, Ops, Result, Root, RootFlags, Seq, SyscallCx, SyscallOps};
 
-use crate::support::{text, with_mount};
+use crate::support::{text, with_mount, with_root};
 
 /// Where a callback stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,17 @@ impl Gate {
         while *stage != wanted {
             stage = self.changed.wait(stage).expect("no panic under it");
         }
+    }
+
+    /// Lets the callback go if the test fails: the unmount waits for it.
+    fn opened_at_the_end(&self) -> impl Drop {
+        struct Opens<'a>(&'a Gate);
+        impl Drop for Opens<'_> {
+            fn drop(&mut self) {
+                self.0.set(Stage::MayLeave);
+            }
+        }
+        Opens(self)
     }
 
     fn is(&self, stage: Stage) -> bool {
@@ -107,6 +118,7 @@ fn a_client_dies_at_once_though_the_callback_blocks() {
             },
             |setup| {
                 let mut client = cat(&setup.at("gate"));
+                let _open = gate.opened_at_the_end();
                 gate.wait_for(Stage::Inside);
                 // One thread blocks; the other one serves.
                 assert_eq!(setup.read("speed"), "30\n");
@@ -142,6 +154,51 @@ fn a_callback_that_cares_hears_of_it() {
             );
             gate.wait_for(Stage::Left);
             assert_eq!(setup.read("gate"), "passed\n");
+        },
+    );
+}
+
+/// Users make directories as soon as they have lost patience. Tells who it was.
+struct Slow(Arc<Gate>, Arc<Mutex<Option<Cred>>>);
+
+impl SyscallOps for Slow {
+    fn mkdir(&self, cx: &mut SyscallCx<'_>, parent: &Dir, name: &[u8], mode: u32) -> Result<()> {
+        *self.1.lock().expect("no panic under it") = Some(cx.caller());
+        self.0.set(Stage::Inside);
+        while !cx.interrupted() {
+            std::thread::yield_now();
+        }
+        parent.create_dir(name, mode)?;
+        self.0.set(Stage::Left);
+        Ok(())
+    }
+}
+
+#[test]
+fn who_makes_a_directory_is_known_and_may_give_up() {
+    let (gate, who) = (Arc::default(), Arc::default());
+    let ops = Slow(Arc::clone(&gate), Arc::clone(&who));
+    with_root(
+        Root::with_ops(RootFlags::NONE, ops),
+        |_| {},
+        |setup| {
+            let mut client = Command::new("mkdir")
+                .args(["-m", "755", "new"])
+                .current_dir(&setup.path)
+                .spawn()
+                .expect("mkdir");
+            gate.wait_for(Stage::Inside);
+            send(&client, libc::SIGTERM);
+            let end = client.wait().expect("our child").signal();
+            assert_eq!(end, Some(libc::SIGTERM));
+            gate.wait_for(Stage::Left);
+            let expected = Cred {
+                pid: client.id(),
+                ..Cred::process()
+            };
+            assert_eq!(*who.lock().expect("no panic under it"), Some(expected));
+            // It was made after all, and nobody was told otherwise.
+            assert!(fs::metadata(setup.at("new")).expect("there").is_dir());
         },
     );
 }

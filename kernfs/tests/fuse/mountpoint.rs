@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 
 use kernfs::fuse::{Mount, Options, recover_stale};
-use kernfs::{Errno, Root};
+use kernfs::{Dir, Errno, Result, Root, RootFlags, SyscallCx, SyscallOps};
 
 use crate::daemon::{Daemon, Mode};
 use crate::support::{
@@ -14,7 +16,7 @@ use crate::support::{
     with_mount,
 };
 
-fn mount(path: &Path) -> kernfs::Result<Mount> {
+fn mount(path: &Path) -> Result<Mount> {
     Mount::new(&Root::new(), path, &Options::new())
 }
 
@@ -94,7 +96,7 @@ fn without_permission_the_missing_thing_is_named() {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).expect("ours");
         let dir = dir.to_owned();
         // Another thread: it does not become root again.
-        let error = std::thread::spawn(move || {
+        let error = thread::spawn(move || {
             become_nobody();
             mount(&dir).expect_err("no right")
         })
@@ -197,6 +199,40 @@ fn a_mount_that_somebody_detached_while_busy_serves_nobody_after_the_drop() {
     });
 }
 
+/// Users who make directories wait until they give up.
+struct Waits(mpsc::Sender<()>);
+
+impl SyscallOps for Waits {
+    fn mkdir(&self, cx: &mut SyscallCx<'_>, _: &Dir, _: &[u8], _: u32) -> Result<()> {
+        self.0.send(()).map_err(|_| Errno::EIO)?;
+        while !cx.interrupted() {
+            thread::yield_now();
+        }
+        Err(Errno::EINTR.into())
+    }
+}
+
+/// The client in mkdir(2) holds the lock that the news of the tree wait for, the end of the mount waited for the news
+/// before it told the callback.
+#[test]
+fn a_mount_that_somebody_detached_ends_though_a_callback_holds_up_the_news() {
+    with_dir(|dir| {
+        let (inside, entered) = mpsc::channel();
+        let root = Root::with_ops(RootFlags::NONE, Waits(inside));
+        text(&root, "speed", "30");
+        let mount = Mount::new(&root, dir, &Options::new()).expect("mounts");
+        fs::metadata(dir.join("speed")).expect("there");
+        thread::scope(|scope| {
+            let client = scope.spawn(|| errno(fs::create_dir(dir.join("new"))));
+            entered.recv().expect("a call");
+            unmount(dir, libc::MNT_DETACH).expect("root may");
+            root.remove_by_name("speed").expect("there");
+            mount.unmount().expect("nothing to do");
+            assert_eq!(client.join().expect("no panic"), libc::ENODEV);
+        });
+    });
+}
+
 #[test]
 fn what_a_killed_daemon_left_is_taken_away_by_the_next_one() {
     with_dir(|dir| {
@@ -277,12 +313,11 @@ fn a_forked_child_that_drops_the_mount_changes_nothing() {
 #[test]
 fn a_forked_child_kept_the_mount_of_a_dead_daemon_hanging() {
     with_dir(|dir| {
-        let daemon = Daemon::start(Mode::Forks, dir);
+        let mut daemon = Daemon::start(Mode::Forks, dir);
         assert!(fs::read(dir.join("pid")).is_ok());
         daemon.signal(libc::SIGKILL);
-        let mut daemon = daemon.child;
-        let input = daemon.stdin.take(); // the child reads it as well
-        daemon.wait().expect("our child");
+        let input = daemon.child.stdin.take(); // the child reads it as well
+        daemon.child.wait().expect("our child");
         assert_eq!(errno(fs::read(dir.join("pid"))), libc::ENOTCONN);
         drop(input);
         unmount(dir, 0).expect("a dead mount");

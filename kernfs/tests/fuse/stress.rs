@@ -53,6 +53,15 @@ fn on_descriptor<T>(what: &str, result: io::Result<T>, counts: &Counts) -> Optio
     }
 }
 
+/// Lets the clients end however the test does.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn client(setup: &Setup, seed: usize, counts: &Counts, stop: &AtomicBool) {
     let mut n = seed;
     while !stop.load(Ordering::Relaxed) {
@@ -106,6 +115,7 @@ fn clients_of_a_changing_tree_see_only_enoent_and_enodev() {
         |setup| {
             let full = setup.root.stats().nodes;
             thread::scope(|scope| {
+                let _stop = StopOnDrop(&stop);
                 let clients: Vec<_> = (1..4)
                     .map(|seed| {
                         let (counts, stop) = (&counts, &stop);
@@ -131,7 +141,6 @@ fn clients_of_a_changing_tree_see_only_enoent_and_enodev() {
                         break; // it failed
                     }
                 }
-                stop.store(true, Ordering::Relaxed);
             });
             setup.mount.flush();
             // What the kernel sees is what is there.
@@ -156,6 +165,7 @@ fn a_mount_that_ends_under_its_clients_leaves_nothing() {
         fill(&root, 0);
         let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
         thread::scope(|scope| {
+            let _stop = StopOnDrop(&stop);
             for _ in 0..3 {
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
@@ -175,7 +185,6 @@ fn a_mount_that_ends_under_its_clients_leaves_nothing() {
                 mount.unmount().expect("ours");
                 assert!(!is_mount_point(path));
             }
-            stop.store(true, Ordering::Relaxed);
         });
         assert_eq!(fs::read_dir(path).expect("bare").count(), 0);
     });

@@ -170,20 +170,39 @@ fn poll_for(file: &impl std::os::fd::AsRawFd, events: i16, timeout: i32) -> i16 
     item.revents
 }
 
-/// Whether there is a user 65534. In a user namespace that maps one user there is none.
+/// Whether there is a user 65534 who can get at the tests' directories. In a user namespace that maps one user there is
+/// none, and TMPDIR may be somewhere in root's home.
 pub(crate) fn have_nobody() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").expect("proc");
-    let have = map.split_whitespace().nth(2) != Some("1");
-    if !have {
+    if map.split_whitespace().nth(2) == Some("1") {
         println!("SKIP a test with a second user: the user namespace has one");
+        return false;
     }
-    have
+    let visit = thread::spawn(|| {
+        become_nobody();
+        fs::metadata(std::env::temp_dir().join("."))
+    });
+    match visit.join().expect("no panic") {
+        Ok(_) => true,
+        Err(error) => {
+            let dir = std::env::temp_dir();
+            println!(
+                "SKIP a test with a second user: {} is closed to him: {error}",
+                dir.display()
+            );
+            false
+        }
+    }
 }
 
 /// Gives the calling thread, and it alone, another user.
 pub(crate) fn become_nobody() {
     // SAFETY: the raw call changes the calling thread only, touches no memory.
     let ret = unsafe { libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534) };
+    assert_eq!(ret, 0);
+    // That made the whole process one that may not be traced, which the other tests share.
+    // SAFETY: sets a flag of the process, touches no memory.
+    let ret = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(true)) };
     assert_eq!(ret, 0);
 }
 
@@ -193,11 +212,17 @@ pub(crate) struct TempDir(pub(crate) PathBuf);
 impl TempDir {
     pub(crate) fn new() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("kernfs-fuse-{}-{count}", process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).expect("a fresh directory");
-        Self(fs::canonicalize(path).expect("just made"))
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("kernfs-fuse-{}-{count}", process::id());
+            let path = std::env::temp_dir().join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Self(fs::canonicalize(path).expect("just made")),
+                // Left by a killed process that had our number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
     }
 }
 
@@ -272,12 +297,15 @@ pub(crate) fn with_dir(test: impl FnOnce(&Path) + Send) {
     .expect("it worked before");
 }
 
+/// How long a test may take before it counts as one that hangs: much more than the longest needs on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Aborts the connection of a test that hangs, so that it fails; ends the process if that does not help.
 fn watchdog(path: &Path, watched: &mpsc::Receiver<()>) {
     for _ in 0..2 {
-        match watched.recv_timeout(Duration::from_secs(30)) {
+        match watched.recv_timeout(PATIENCE) {
             Err(RecvTimeoutError::Timeout) => {
-                eprintln!("{}: 30 s have passed, aborting", path.display());
+                eprintln!("{}: {PATIENCE:?} have passed, aborting", path.display());
                 let _ = unmount(path, libc::MNT_FORCE | libc::MNT_DETACH);
             }
             _ => return,
