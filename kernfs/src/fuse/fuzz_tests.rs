@@ -423,9 +423,10 @@ fn run(seed: u64) {
     let session = Session::new(
         Arc::clone(&adapter),
         Arc::clone(&notifier),
-        vec![Arc::clone(&channel)],
+        Arc::clone(&channel),
         &Options::new(),
     );
+    assert!(session.open(0));
     let mut random = Random(seed);
     let kernel = Kernel {
         socket: file(ours),

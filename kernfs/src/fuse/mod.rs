@@ -19,7 +19,7 @@
 //!   after the removal, and he finds it dead.
 //! * mmap from outside: shared mappings are refused as in sysfs (ENODEV), a private one shows what a read gives.
 //! * A name of more than 4072 bytes is found, but not listed: programs read directories by the page.
-//! * When callbacks block in all service threads ([`Options::threads`]) the mount waits for one of them.
+//! * When callbacks block in as many threads as there may be ([`Options::most_threads`]) the mount waits for one of them.
 //! * Of a tree that changes faster than the kernel can be told (some microseconds a change) what must be told waits in a
 //!   queue. That grows up to what the kernel itself remembers of the tree, and with each rename by a user to a name that
 //!   is new.
@@ -37,6 +37,7 @@ mod handles;
 mod init;
 mod listener;
 mod listing;
+mod load;
 mod mount;
 mod mountpoint;
 mod notifier;
@@ -50,6 +51,7 @@ mod session;
 mod signals;
 mod slot;
 mod table;
+mod threads;
 
 pub use mount::Mount;
 pub use mountpoint::recover_stale;

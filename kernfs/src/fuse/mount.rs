@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use super::adapter::Adapter;
 use super::channel::Channel;
@@ -21,6 +21,7 @@ use super::notifier::Notifier;
 use super::options::Options;
 use super::poker::{self, Poker};
 use super::session::Session;
+use super::threads::{Threads, join, spawn};
 use crate::error::{Errno, Error, Result};
 use crate::notify::Watching;
 use crate::root::Root;
@@ -67,7 +68,7 @@ struct Live {
     session: Arc<Session>,
     channel: Arc<Channel>,
     watching: Watching,
-    service: Vec<JoinHandle<()>>,
+    service: Threads,
     notifier: JoinHandle<()>,
     poker: Option<(Arc<Poker>, JoinHandle<()>)>,
     pid: u32,
@@ -199,15 +200,6 @@ fn no_device(error: &std::io::Error) -> Error {
         .because(format!("cannot mount: {}: {why}", sys::DEVICE))
 }
 
-fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    // The program's signal handlers belong to the program's threads.
-    sys::with_signals_blocked(|| thread::Builder::new().name(name).spawn(body)).map_err(|error| {
-        Error::from(error)
-            .errno()
-            .because("cannot start a thread of the mount")
-    })
-}
-
 impl Live {
     /// The connection is new: nothing was read from it. On an error the caller unmounts, and the threads
     /// that were started already end.
@@ -230,34 +222,27 @@ impl Live {
             poker: poker.as_ref().map(|(poker, _)| Arc::clone(poker)),
         }))?;
 
-        // Where a device cannot be cloned the threads share one: correct, with more contention.
-        let more = (1..options.threads).map(|_| {
-            let own = channel.try_clone().map(Arc::new);
-            own.unwrap_or_else(|| Arc::clone(&channel))
-        });
-        let channels = std::iter::once(Arc::clone(&channel)).chain(more).collect();
         let session = Arc::new(Session::new(
             Arc::clone(&adapter),
             Arc::clone(&notifier),
-            channels,
+            Arc::clone(&channel),
             options,
         ));
 
-        let mut service = Vec::with_capacity(session.threads());
-        for index in 0..session.threads() {
-            let session = Arc::clone(&session);
-            let name = format!("kernfs-fuse-{index}");
-            service.push(spawn(name, move || session.serve(index))?);
-        }
+        let service = Threads::start(&session, options.threads)?;
         let (queue, out) = (notifier, Arc::clone(&channel));
-        let notifier = spawn("kernfs-inval".into(), move || queue.run(&adapter, &out))?;
+        // These end with what they wait for, not with the connection.
+        let undo = |_: &Error| {
+            session.load.close();
+            session.notifier.close();
+        };
+        let body = move || queue.run(&adapter, &out);
+        let notifier = spawn("kernfs-inval".into(), body).inspect_err(undo)?;
         let poker = match poker {
             Some((poker, way)) => {
                 let (pokes, root) = (Arc::clone(&poker), root.dir());
                 let body = move || pokes.run(&root, way);
-                // The notifier ends with its queue, not with the connection.
-                let thread =
-                    spawn("kernfs-poke".into(), body).inspect_err(|_| session.notifier.close())?;
+                let thread = spawn("kernfs-poke".into(), body).inspect_err(undo)?;
                 Some((poker, thread))
             }
             None => None,
@@ -291,22 +276,16 @@ impl Live {
         drop(self.watching);
         // Before anything is waited for: the news may wait for the lock of a directory, which a client has whose
         // callback waits.
+        let service = self.service.close();
         self.session.close();
         self.session.notifier.close();
         // Somebody else may have detached it while it was busy, or it lives on in another mount namespace, or
         // we may not unmount. Then the threads go on, answer ENODEV, and end with the connection.
         if self.channel.is_disconnected().unwrap_or(true) {
-            self.service.into_iter().for_each(join);
+            service.into_iter().for_each(join);
             join(self.notifier);
         }
         self.session.adapter.shut();
         ended
-    }
-}
-
-/// Joins, but not the calling thread itself: a callback may drop the mount it is called by.
-fn join(thread: JoinHandle<()>) {
-    if thread.thread().id() != thread::current().id() {
-        let _ = thread.join();
     }
 }

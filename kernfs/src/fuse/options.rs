@@ -14,6 +14,7 @@ use crate::ns::Ns;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(super) threads: usize,
+    pub(super) most_threads: usize,
     pub(super) allow_other: bool,
     pub(super) cache: Duration,
     pub(super) xattrs: bool,
@@ -26,6 +27,7 @@ impl Options {
     pub fn new() -> Self {
         Self {
             threads: thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)),
+            most_threads: 64,
             allow_other: true,
             cache: Duration::from_secs(3600),
             xattrs: true,
@@ -34,11 +36,19 @@ impl Options {
         }
     }
 
-    /// How many threads serve requests and run callbacks, at least 2. A callback that blocks keeps one
-    /// busy: choose one more than block at the same time.
+    /// How many threads serve requests and run callbacks, at least 2. While callbacks block in all of them more are
+    /// started, see [`most_threads`](Self::most_threads).
     #[must_use]
     pub fn threads(mut self, count: usize) -> Self {
         self.threads = count.max(2);
+        self
+    }
+
+    /// How many threads there may be if callbacks block: 64 by default. If all are in callbacks, and none has come back
+    /// for 10 ms, another one is started, which stays. With so many of them blocked clients wait, and stderr says so.
+    #[must_use]
+    pub fn most_threads(mut self, count: usize) -> Self {
+        self.most_threads = count;
         self
     }
 

@@ -1,13 +1,12 @@
 //! The service threads: each reads requests from its own channel and runs the callbacks in place.
 //!
 //! At least two threads, so that one callback that blocks does not stop the mount, and INTERRUPT is
-//! still read. If all of them block in callbacks the mount waits; adding a thread then is a later
-//! step. A blocked client that gets a signal is answered EINTR at once; the callback is told through
+//! still read; more where all of them block ([`super::threads`]). A blocked client that gets a signal is answered EINTR at once; the callback is told through
 //! `Cx::interrupted`, and what it answers in the end is dropped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::abi::{
@@ -17,6 +16,7 @@ use super::abi::{
 use super::adapter::Adapter;
 use super::channel::{Channel, Received};
 use super::listing::{self, Listing};
+use super::load::Load;
 use super::notifier::{Notifier, Reply};
 use super::options::Options;
 use super::request::{self, Request};
@@ -32,7 +32,10 @@ use crate::sys::mounting as sys;
 pub(super) struct Session {
     pub(super) adapter: Arc<Adapter>,
     pub(super) notifier: Arc<Notifier>,
-    slots: Vec<Slot>,
+    channel: Arc<Channel>,
+    /// Of the threads that there are, and room for those that may come.
+    slots: Box<[OnceLock<Slot>]>,
+    pub(super) load: Load,
     /// The mount is being taken down: nothing runs callbacks any more.
     closing: AtomicBool,
     /// How long the kernel may believe a name and its attributes; removals are told at once.
@@ -65,13 +68,16 @@ impl Session {
     pub(super) fn new(
         adapter: Arc<Adapter>,
         notifier: Arc<Notifier>,
-        channels: Vec<Arc<Channel>>,
+        channel: Arc<Channel>,
         options: &Options,
     ) -> Self {
+        let most = options.most_threads.max(options.threads);
         Self {
             adapter,
             notifier,
-            slots: channels.into_iter().map(Slot::new).collect(),
+            slots: (0..most).map(|_| OnceLock::new()).collect(),
+            channel,
+            load: Load::default(),
             closing: AtomicBool::new(false),
             ttl: options.cache,
             xattrs: options.xattrs,
@@ -84,27 +90,45 @@ impl Session {
         // Relaxed: a request that does not see it runs as if it had come a little earlier, and what it
         // opens is closed with the session.
         self.closing.store(true, Ordering::Relaxed);
-        for slot in &self.slots {
+        for slot in self.slots() {
             slot.interrupt(|_| true, sys::ENODEV);
         }
     }
 
-    pub(super) fn threads(&self) -> usize {
-        self.slots.len()
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter_map(OnceLock::get)
+    }
+
+    /// Makes room for thread `index`, the next one; `false`: there is none.
+    pub(super) fn open(&self, index: usize) -> bool {
+        // Where a device cannot be cloned the threads share one: correct, with more contention.
+        let channel = || match index {
+            0 => Arc::clone(&self.channel),
+            _ => {
+                let own = self.channel.try_clone().map(Arc::new);
+                own.unwrap_or_else(|| Arc::clone(&self.channel))
+            }
+        };
+        let room = self.slots.get(index);
+        room.map(|slot| slot.get_or_init(|| Slot::new(channel())))
+            .is_some()
     }
 
     /// The body of service thread `index`: returns when the connection has ended.
     pub(super) fn serve(&self, index: usize) {
-        let Some(slot) = self.slots.get(index) else {
+        let Some(slot) = self.slots.get(index).and_then(OnceLock::get) else {
             return;
         };
         let mut buffer = Channel::buffer();
         let mut scratch = Scratch::default();
+        self.load.arrives();
         loop {
             match slot.channel.receive(&mut buffer) {
                 Received::Request(len) => {
+                    self.load.begins();
                     let bytes = buffer.get(..len).unwrap_or_default();
                     self.guarded(slot, bytes, &mut scratch);
+                    self.load.ends();
                 }
                 Received::Again => {}
                 Received::Ended => return,
@@ -199,14 +223,14 @@ impl Session {
 
     /// The client of request `target` got a signal.
     fn interrupt(&self, unique: u64, target: u64) {
-        for slot in &self.slots {
+        for slot in self.slots() {
             if slot.interrupt(|running| running == target, sys::EINTR) {
                 return;
             }
         }
         // Not in a callback: just read, about to be answered, or answered. EAGAIN makes the kernel send
         // this again unless it was answered; only the channel that has the request accepts it.
-        for slot in &self.slots {
+        for slot in self.slots() {
             if slot.channel.reply_error(unique, sys::EAGAIN).is_ok() {
                 return;
             }

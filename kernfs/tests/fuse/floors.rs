@@ -14,12 +14,14 @@ const FLOORS: &[&[&str]] = &[
         "mountpoint",
         "retry",
         "handles",
+        "load",
     ],
     &["channel", "request", "listing", "exit", "table"],
     &["init", "adapter", "slot"],
     &["attributes"],
     &["notifier"],
     &["listener", "session"],
+    &["threads"],
     &["mount"],
 ];
 

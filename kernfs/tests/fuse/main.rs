@@ -20,5 +20,6 @@ mod poll;
 mod refused;
 mod removal;
 mod stress;
+mod stuck;
 mod views;
 mod xattr;
