@@ -68,7 +68,8 @@ impl Sampler {
         loop {
             // Before the look at the settings: a change after it does not let us sleep.
             let seen = self.state.wake.value();
-            if self.state.stopped() {
+            // Once at least, however late this thread comes.
+            if self.state.stopped() && last.is_some() {
                 break;
             }
             let config = &self.state.config;
