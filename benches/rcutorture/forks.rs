@@ -13,7 +13,7 @@ use crate::pool::Element;
 use crate::state::{Torture, count};
 
 /// A child that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const WELL: i32 = 0;
 const SAW_TOO_OLD: i32 = 11;
 const NOT_CALLED_BACK: i32 = 12;

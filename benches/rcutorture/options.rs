@@ -10,7 +10,8 @@ Tortures each flavor of urcu as the kernel's rcutorture does the kernel's.
 
 usage: cargo run --release -p benches --bin rcutorture [-- OPTIONS]
 
-  --seconds N            how long each flavor is tortured (10)
+  --seconds N            how long each flavor is tortured (10); a minute more where
+                         too little has run by then
   --flavor LIST          names with commas between them, or all (all):
                          FLAVORS
                          and the two that test the test: busted, which must
@@ -175,7 +176,7 @@ impl Options {
         ]
     }
 
-    /// How long each flavor is tortured.
+    /// How long each flavor is tortured at least.
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }

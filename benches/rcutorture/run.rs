@@ -24,6 +24,8 @@ use crate::weather::Weather;
 
 /// How often the main thread looks round.
 const TICK: Duration = Duration::from_millis(2);
+/// So much longer a run goes on while it has shown too little: the machine may be busy.
+const LONGER: Duration = Duration::from_secs(60);
 
 /// Tortures a flavor. Once in a process: signals, the stall hook and what a failed run leaves behind are the
 /// process's.
@@ -51,7 +53,7 @@ pub(crate) fn run<O: Ops>(options: &Options) -> Verdict {
     all_home(torture, &mut ops);
     drop(watch);
     println!("{}", report::state(torture));
-    let verdict = judge::<O>(torture, took);
+    let verdict = judge::<O>(torture);
     print!("{}", torture.faults);
     let line = report::verdict(O::NAME, &verdict, grace_periods, took, options.seed);
     println!("{line}");
@@ -113,15 +115,18 @@ fn start<O: Ops>(torture: &'static Torture) -> Vec<JoinHandle<()>> {
     threads
 }
 
-/// Changes the weather, pauses everything now and then, reports; until the time is over or a fault is seen.
+/// Changes the weather, pauses everything now and then, reports; until the time is over, or much longer if too little
+/// has run by then, or a fault is seen.
 fn oversee<O: Ops>(torture: &'static Torture, ops: &mut O, dice: &mut Dice, began: Instant) {
     let options = &torture.options;
     let stat = Duration::from_secs(options.stat);
     let stutter = Duration::from_secs(options.stutter);
+    // One reader has nobody to exchange notes with, however long it runs.
+    let latest = options.duration() + LONGER * u32::from(options.readers > 1);
     let (mut next_stat, mut next_pause, mut next_weather) = (stat, stutter, Duration::ZERO);
     while !torture.faults.any() {
         let now = began.elapsed();
-        if now >= options.duration() {
+        if now >= latest || now >= options.duration() && gap::<O>(torture).is_none() {
             return;
         }
         if now >= next_weather {
@@ -167,17 +172,22 @@ fn all_home<O: Ops>(torture: &'static Torture, ops: &mut O) {
     }
 }
 
-fn judge<O: Ops>(torture: &Torture, took: Duration) -> Verdict {
-    let (options, deeds) = (&torture.options, &torture.deeds);
+fn judge<O: Ops>(torture: &Torture) -> Verdict {
     if torture.faults.any() {
         return Verdict::Failure;
     }
+    gap::<O>(torture).map_or(Verdict::Success, Verdict::NoCoverage)
+}
+
+/// What did too little to show anything.
+fn gap<O: Ops>(torture: &Torture) -> Option<&'static str> {
+    let (options, deeds) = (&torture.options, &torture.deeds);
     let none =
         |wanted: bool, deed: &std::sync::atomic::AtomicU64| wanted && deed.load(Relaxed) == 0;
     let [taken, missed] = [&torture.pool.taken, &torture.pool.missed].map(|n| n.load(Relaxed));
     let gaps = [
         (
-            deeds.version.load(Relaxed) < 20 * took.as_secs(),
+            deeds.version.load(Relaxed) < 20 * options.seconds,
             "too few updates",
         ),
         (2 * missed > taken, "the pool was empty most of the time"),
@@ -218,5 +228,5 @@ fn judge<O: Ops>(torture: &Torture, took: Duration) -> Verdict {
         ),
     ];
     let gap = gaps.iter().find(|(is_there, _)| *is_there);
-    gap.map_or(Verdict::Success, |(_, what)| Verdict::NoCoverage(what))
+    gap.map(|(_, what)| *what)
 }

@@ -15,7 +15,7 @@ use crate::state::{Torture, count};
 /// From one stall to the next.
 const EVERY: Duration = Duration::from_secs(3);
 /// A report is made on a thread of its own.
-const LATE: Duration = Duration::from_secs(5);
+const LATE: Duration = Duration::from_secs(60);
 
 /// The thread that holds a section too long.
 static HOLDER: AtomicI32 = AtomicI32::new(0);

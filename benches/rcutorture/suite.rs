@@ -70,14 +70,15 @@ pub(crate) fn run_all(options: &Options) -> io::Result<u8> {
     Ok(worst)
 }
 
-/// The torture must find the fault of `busted` within a second, and nothing in `trivial`.
+/// The torture must find the fault of `busted`, and nothing in `trivial`.
 fn controls(options: &Options) -> io::Result<u8> {
-    let short = Options {
-        seconds: 1,
+    let lasting = |seconds| Options {
+        seconds,
         ..options.clone()
     };
-    let busted = status(torture_one(Busted::NAME, &short)?);
-    let trivial = status(torture_one(Trivial::NAME, &short)?);
+    // It ends when the fault is found, which takes some ms where there are CPUs to spare.
+    let busted = status(torture_one(Busted::NAME, &lasting(60))?);
+    let trivial = status(torture_one(Trivial::NAME, &lasting(1))?);
     if busted != 1 {
         println!("rcutorture: busted has no grace periods, and was not found out");
     }

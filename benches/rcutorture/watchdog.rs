@@ -11,8 +11,8 @@ use crate::state::Torture;
 
 /// The exit status.
 pub(crate) const HUNG: i32 = 3;
-/// Nothing at all for so long is a hang.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// Nothing at all for so long is a hang. Longer than a section is held by [`stalls`](crate::stalls).
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A watch over updates and grace periods; dropping it ends it.
 #[derive(Debug)]

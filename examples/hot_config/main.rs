@@ -91,7 +91,8 @@ fn measure(keeper: &dyn Keeper, time: Duration) -> f64 {
     let requests = || {
         start.wait();
         let (begun, mut requests, mut sum) = (Instant::now(), 0, 0_u64);
-        while begun.elapsed() < time {
+        // One batch at least, however late this thread comes.
+        while requests == 0 || begun.elapsed() < time {
             for _ in 0..BATCH {
                 sum = sum.wrapping_add(keeper.request());
             }

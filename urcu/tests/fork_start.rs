@@ -5,8 +5,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread;
 
 use urcu::Memb;
@@ -49,17 +49,21 @@ fn a_childs_worker_waited_for_a_thread_that_its_parent_was_starting() {
     Memb::call(|| {});
     Memb::barrier();
     TRAP.store(true, SeqCst);
-    // Not every start allocates: std's table grows by blocks.
+    // Not every start allocates: std's table grows by blocks. One after the other: each has begun, or is trapped.
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
     let mut started = Vec::with_capacity(1000);
     while !TRAPPED.load(SeqCst) {
         assert!(started.len() < 1000, "no thread allocates as it begins");
         started.push(thread::spawn(|| {
             BEGUN.set(true);
+            STARTED.fetch_add(1, SeqCst);
             while TRAP.load(SeqCst) {
                 thread::yield_now();
             }
         }));
-        thread::yield_now();
+        while STARTED.load(SeqCst) < started.len() && !TRAPPED.load(SeqCst) {
+            thread::yield_now();
+        }
     }
     // SAFETY: the child uses urcu and malloc, which glibc repairs at fork, and leaves by `_exit`.
     let pid = unsafe { libc::fork() };

@@ -10,9 +10,9 @@ use std::ffi::c_void;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use object::{Object, count_tls_calls};
 
@@ -102,6 +102,13 @@ fn built() -> &'static Path {
     })
 }
 
+/// One test at a time: a child that was forked while another thread holds the dynamic linker's locks cannot start a
+/// thread.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// liburcu in this process, if it is installed: its thread-locals share the reserve of the dynamic linker.
 fn beside_liburcu() {
     for name in [c"liburcu.so.8", c"liburcu-memb.so.8", c"liburcu-bp.so.8"] {
@@ -122,6 +129,7 @@ fn wait_until(condition: impl Fn() -> bool) {
 
 #[test]
 fn the_thread_locals_of_a_plugin_fit_into_128_bytes() {
+    let _one = one_at_a_time();
     let plugin = Plugin::open("size");
     let bytes = plugin.object.tls_bytes();
     assert!((1..=128).contains(&bytes), "{bytes} bytes of thread-locals");
@@ -130,6 +138,7 @@ fn the_thread_locals_of_a_plugin_fit_into_128_bytes() {
 /// Registration, sections, nesting, thread exit: none calls `__tls_get_addr`.
 #[test]
 fn a_section_in_a_plugin_calls_nobody_for_its_thread_locals() {
+    let _one = one_at_a_time();
     if cfg!(urcu_std_tls) {
         println!("SKIP: built with --cfg urcu_std_tls, which calls");
         return;
@@ -158,12 +167,14 @@ fn a_section_in_a_plugin_calls_nobody_for_its_thread_locals() {
 
 #[test]
 fn a_constructor_may_wait_for_a_thread_that_reads() {
+    let _one = one_at_a_time();
     assert_eq!((Plugin::open("constructor").read_by_constructor)(), 7);
 }
 
 /// Nothing but the pin keeps this copy: a worker's thread-locals would, too.
 #[test]
 fn a_thread_inside_a_closed_plugin_without_workers_leaves_it_and_ends() {
+    let _one = one_at_a_time();
     static CLOSED: AtomicBool = AtomicBool::new(false);
     static INSIDE: AtomicBool = AtomicBool::new(false);
     let plugin = Plugin::open("readers");
@@ -183,6 +194,7 @@ fn a_thread_inside_a_closed_plugin_without_workers_leaves_it_and_ends() {
 
 #[test]
 fn closed_plugins_stay_mapped_and_work_with_threads_inside() {
+    let _one = one_at_a_time();
     static INSIDE: AtomicUsize = AtomicUsize::new(0);
     static CLOSED: AtomicBool = AtomicBool::new(false);
     beside_liburcu();

@@ -8,7 +8,7 @@ use crate::libc_calls;
 const MARK: &str = "URCU_TEST_CHILD";
 
 /// Seconds until a hanging child is killed. Not a measurement: a child that works never sees it.
-const WATCHDOG: u32 = 120;
+const WATCHDOG: u32 = 300;
 
 /// The status of a child whose body returned. Not 0: that is also what a harness gives that found no test.
 pub(crate) const DONE: i32 = 42;

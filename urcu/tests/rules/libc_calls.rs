@@ -29,7 +29,7 @@ pub(crate) fn fork() -> i32 {
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork: {}", Error::last_os_error());
     if pid == 0 {
-        kill_me_after(60);
+        kill_me_after(120);
     }
     pid
 }

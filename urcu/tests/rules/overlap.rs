@@ -1,10 +1,11 @@
 //! Grace periods overlap: who comes while a long one is under way does not wait for its end, only to wait for
 //! another one.
 
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicI32, AtomicUsize};
 
 use crate::flavors::{Reader, Stage, every_flavor, wait_until};
+use crate::regressions::{my_tid, wait_until_asleep};
 
 /// The second caller's grace period begins while the first one's reader is still inside. So a reader that
 /// enters after that, and stays, holds neither back.
@@ -12,6 +13,7 @@ fn overlapping<R: Reader>() {
     let (old_inside, old_leave) = (&Stage::new(), &Stage::new());
     let (new_inside, new_leave) = (&Stage::new(), &Stage::new());
     let returned = &AtomicUsize::new(0);
+    let second = &AtomicI32::new(0);
     let reader = |inside: &Stage, leave: &Stage| {
         let reader = R::join();
         let guard = reader.lock();
@@ -28,8 +30,12 @@ fn overlapping<R: Reader>() {
         old_inside.wait_for(1);
         s.spawn(updater);
         wait_until(|| R::stats().in_flight == 1);
-        s.spawn(updater);
+        s.spawn(move || {
+            second.store(my_tid(), SeqCst);
+            updater();
+        });
         wait_until(|| R::stats().in_flight == 2); // never, if the second waits for the first
+        wait_until_asleep(second); // it has begun, but who enters before it looks for readers holds it back
         s.spawn(move || reader(new_inside, new_leave));
         new_inside.wait_for(1);
         assert_eq!(returned.load(SeqCst), 0);

@@ -160,7 +160,8 @@ fn registered_fell_below_zero_while_threads_died_in_sections() {
                 pair.into_iter().for_each(|thread| thread.join().unwrap());
             }
             OVER.store(true, SeqCst);
-            assert!(looks.join().unwrap() < 100);
+            // Two loads make one number, and any number of threads may come and go between them.
+            assert!(looks.join().unwrap() <= before + 400);
             assert_eq!(
                 (Memb::stats().registered, Memb::stats().abandoned),
                 (before, 400)
