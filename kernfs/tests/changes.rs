@@ -37,11 +37,14 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Counts how often it was woken.
 #[derive(Default)]
-struct Count(AtomicUsize);
+struct Count(Arc<AtomicUsize>);
 
 impl Wake for Count {
     fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
+        // Who sees the number finds that the waker is gone.
+        let count = Arc::clone(&self.0);
+        drop(self);
+        count.fetch_add(1, SeqCst);
     }
 }
 

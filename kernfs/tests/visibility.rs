@@ -64,7 +64,9 @@ fn a_half_activated_tree_was_listed() {
         s.spawn(|| {
             while !done.load(SeqCst) {
                 for entry in root.entries() {
-                    let Some(dir) = root.find(&entry.name).and_then(|n| n.as_dir()) else {
+                    // By now another one may have the name, which was not listed.
+                    let found = root.find(&entry.name).filter(|n| n.id() == entry.id);
+                    let Some(dir) = found.and_then(|n| n.as_dir()) else {
                         continue;
                     };
                     let listed = dir.entries().count();
