@@ -417,7 +417,7 @@ fn slow_releases_do_not_stop_files_of_the_same_mutex() {
             Ok(())
         }
         fn release(&self, cx: &mut Cx<'_>, (): &()) {
-            for _ in 0..20 {
+            for _ in 0..3 {
                 thread::yield_now();
             }
             // It may use the tree, and with it any hashed mutex.
@@ -471,7 +471,7 @@ fn release_comes_exactly_for_the_opens_that_succeeded() {
         }
     }
     let root = Root::new();
-    for _ in 0..common::rounds(200) {
+    for _ in 0..common::rounds(100) {
         let (ops, log) = Checked::new();
         let file = root
             .create_file("f", 0o444, 0, Fails(ops, AtomicUsize::new(0)))

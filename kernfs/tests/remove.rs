@@ -195,7 +195,7 @@ fn removal_waits_for_an_open_that_runs() {
 #[test]
 fn of_many_removers_by_name_one_wins() {
     let root = Root::new();
-    for _ in 0..200 {
+    for _ in 0..100 {
         let go = Arc::new(AtomicBool::new(false));
         let (entered, is_entered) = mpsc::channel();
         let may_end = Arc::clone(&go);
@@ -219,7 +219,7 @@ fn of_many_removers_by_name_one_wins() {
                 thread::yield_now();
             }
             // Only to let the others come in: the test holds without it.
-            (0..20).for_each(|_| thread::yield_now());
+            (0..5).for_each(|_| thread::yield_now());
             go.store(true, SeqCst);
             let results = removers.into_iter().map(|r| r.join().unwrap());
             let wins = results
