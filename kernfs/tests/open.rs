@@ -89,6 +89,7 @@ fn removal_waits_for_the_release_of_a_close() {
     let file = root.create_file("f", 0o444, 0, ops).unwrap();
     let open = file.open(OpenFlags::READ).unwrap();
     thread::scope(|s| {
+        let let_go = let_go; // dropped if this fails: then the callback ends
         s.spawn(|| drop(open));
         is_entered.recv().unwrap();
         // No lock is held over the release: other files that share its mutex are not held up.
@@ -388,6 +389,7 @@ fn a_slow_close_holds_back_no_other_release() {
         .map(|_| file.open(OpenFlags::READ).unwrap())
         .collect();
     thread::scope(|s| {
+        let let_go = let_go; // dropped if this fails: then the callback ends
         let first = opens.remove(0);
         s.spawn(move || drop(first));
         assert_eq!(is_released.recv(), Ok(0));
