@@ -170,7 +170,7 @@ fn a_callback_ran_in_a_hidden_file() {
             }
         };
         let users = [s.spawn(user), s.spawn(user)];
-        for _ in 0..rounds(500) {
+        for _ in 0..rounds(200) {
             f.hide().unwrap();
             log.poison();
             thread::yield_now();
