@@ -37,11 +37,14 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Counts how often it was woken.
 #[derive(Default)]
-struct Count(AtomicUsize);
+struct Count(Arc<AtomicUsize>);
 
 impl Wake for Count {
     fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
+        // Who sees the number finds that the waker is gone.
+        let count = Arc::clone(&self.0);
+        drop(self);
+        count.fetch_add(1, SeqCst);
     }
 }
 
@@ -271,10 +274,9 @@ fn a_poller_that_panics_or_ends_itself_holds_nobody_up() {
 fn pollers_come_and_go_in_a_storm() {
     let root = Root::new();
     let files: Vec<_> = (0..3).map(|n| counter(&root, &n.to_string())).collect();
-    let done = AtomicUsize::new(0);
     thread::scope(|s| {
-        for seed in 1..=3_u64 {
-            let (files, done) = (&files, &done);
+        let users = [1_u64, 2, 3].map(|seed| {
+            let files = &files;
             s.spawn(move || {
                 let mut random = Random(seed);
                 for _ in 0..common::rounds(300) {
@@ -285,7 +287,7 @@ fn pollers_come_and_go_in_a_storm() {
                         0 => drop(open.on_change(|_| ()).unwrap()),
                         1 => drop(open.change_fd().unwrap()),
                         2 => {
-                            // Somebody goes on notifying until all are done.
+                            // This thread's creator goes on notifying until all are done.
                             block_on(open.changed()).unwrap();
                             assert!(number(&open) >= seen);
                         }
@@ -296,15 +298,12 @@ fn pollers_come_and_go_in_a_storm() {
                     value.fetch_add(1, SeqCst);
                     file.notify();
                 }
-                done.fetch_add(1, SeqCst);
-            });
-        }
-        s.spawn(|| {
-            while done.load(SeqCst) < 3 {
-                files.iter().for_each(|(file, _)| file.notify());
-                thread::yield_now();
-            }
+            })
         });
+        while users.iter().any(|user| !user.is_finished()) {
+            files.iter().for_each(|(file, _)| file.notify());
+            thread::yield_now();
+        }
     });
 }
 

@@ -173,6 +173,7 @@ fn a_callback_without_protection_finds_out_that_its_file_was_released() {
     let file = root.create_file("f", 0o200, 0, ops).unwrap();
     let open = file.open(OpenFlags::WRITE).unwrap();
     thread::scope(|s| {
+        let let_go = let_go; // dropped if this fails: then the callback ends
         let writer = s.spawn(|| open.write_at(b"x", 0));
         is_broken.recv().unwrap();
         file.remove().unwrap();

@@ -64,11 +64,11 @@ impl Gate {
         self.until(1);
         self.0[2].store(true, SeqCst);
     }
-    fn wait_inside(&self) {
+    /// When the result is dropped the callback is let go: also if the test fails, which then ends.
+    #[must_use]
+    fn wait_inside(&self) -> Sets<'_> {
         self.until(0);
-    }
-    fn let_go(&self) {
-        self.0[1].store(true, SeqCst);
+        Sets(&self.0[1])
     }
     fn is_over(&self) -> bool {
         self.is(2)
@@ -95,13 +95,13 @@ fn i1_nothing_runs_when_removal_or_hiding_has_returned() {
         let file = gate.file(&root);
         thread::scope(|s| {
             s.spawn(|| write(&file).unwrap());
-            gate.wait_inside();
+            let inside = gate.wait_inside();
             s.spawn(|| {
                 if hide { file.hide() } else { file.remove() }.unwrap();
                 assert!(gate.is_over());
             });
             until(|| !file.is_active());
-            gate.let_go();
+            drop(inside);
         });
         assert_eq!(errno(write(&file)), Errno::ENODEV);
     }
@@ -113,7 +113,7 @@ fn i2_what_is_being_removed_never_comes_back() {
     let file = gate.file(&root);
     thread::scope(|s| {
         s.spawn(|| write(&file).unwrap());
-        gate.wait_inside();
+        let inside = gate.wait_inside();
         s.spawn(|| file.remove().unwrap());
         until(|| !file.is_active());
         for again in [
@@ -128,7 +128,7 @@ fn i2_what_is_being_removed_never_comes_back() {
             assert!(!file.is_active());
             assert_eq!(errno(file.open(OpenFlags::WRITE)), Errno::ENODEV);
         }
-        gate.let_go();
+        drop(inside);
     });
     file.show().unwrap();
     file.activate();
@@ -269,19 +269,20 @@ fn i6_the_whole_subtree_is_closed_before_the_first_drain() {
     let busy = gate.file(&dirs[2]);
     thread::scope(|s| {
         s.spawn(|| write(&busy).unwrap());
-        gate.wait_inside();
+        let inside = gate.wait_inside();
         s.spawn(|| top.remove().unwrap());
         until(|| !top.is_active());
         for (dir, leaf) in dirs.iter().zip(&leaves) {
-            assert!(!dir.is_active() && !leaf.is_active());
+            // This takes the lock under which all are closed.
             assert_eq!(errno(dir.create_dir("x", 0o755)), Errno::ENOENT);
+            assert!(!dir.is_active() && !leaf.is_active());
             assert_eq!(errno(leaf.open(OpenFlags::READ)), Errno::ENODEV);
             assert_eq!(errno(leaf.rename(&root, "x")), Errno::ENOENT);
             assert_eq!(errno(root.create_link("x", leaf)), Errno::ENOENT);
         }
         // It has not gone yet.
         assert_eq!(errno(root.create_dir("top", 0o755)), Errno::EEXIST);
-        gate.let_go();
+        drop(inside);
     });
     root.create_dir("top", 0o755).unwrap();
 }
@@ -308,13 +309,13 @@ fn i7_nobody_waits_for_a_callback_with_a_lock_held() {
     });
     thread::scope(|s| {
         s.spawn(|| write(&file).unwrap());
-        gate.wait_inside();
+        let inside = gate.wait_inside();
         s.spawn(|| top.remove().unwrap());
         until(|| !top.is_active());
         let f = other.attr("g", ro(|| 1)).unwrap();
         assert_eq!(text(&f.open(OpenFlags::READ).unwrap()), "1\n");
         f.remove().unwrap();
-        gate.let_go();
+        drop(inside);
     });
     assert!(other.find("new").is_some());
 }
@@ -355,12 +356,12 @@ fn i9_the_remover_may_free_everything_under_the_wake_up() {
         let writer = thread::spawn(move || {
             let _ = open.write_at(b"x", 0);
         });
-        gate.wait_inside();
+        let inside = gate.wait_inside();
         let remover = thread::spawn(move || {
             file.remove().unwrap();
             drop((file, root));
         });
-        gate.let_go();
+        drop(inside);
         remover.join().unwrap();
         writer.join().unwrap();
     }
@@ -379,12 +380,12 @@ fn i10_a_reference_was_taken_back_after_the_drain() {
     });
     thread::scope(|s| {
         s.spawn(|| write(&file).unwrap());
-        gate.wait_inside();
+        let inside = gate.wait_inside();
         // It does not wait for the callback, which is inside.
         file.remove().unwrap();
         file.remove().unwrap();
         assert!(!gate.is_over());
-        gate.let_go();
+        drop(inside);
     });
     assert!(format!("{file:?}").contains("Deactivated(0)"));
 }
@@ -404,9 +405,9 @@ fn a_callback_used_what_its_release_had_freed() {
     });
     thread::scope(|s| {
         s.spawn(|| assert_eq!(errno(write(&file)), Errno::ENODEV));
-        gate.wait_inside();
+        let inside = gate.wait_inside();
         file.remove().unwrap();
-        gate.let_go();
+        drop(inside);
     });
 }
 

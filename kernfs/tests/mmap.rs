@@ -242,6 +242,11 @@ fn a_foreign_mapping_dies_of_sigbus() {
     // SAFETY: the child does nothing but read one byte and end.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        // SAFETY: takes an integer. A child that hangs is ended.
+        unsafe { libc::alarm(60) };
+        // SAFETY: the default action. The handler of std, or of a sanitizer, may want a lock that another thread had at
+        // the fork, and a sanitizer's ends the child in its own way.
+        unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
         // SAFETY: mapped; that it is no memory any more is what is tested.
         unsafe { byte.read_volatile() };
         // SAFETY: ends the child without running what belongs to the parent.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use common::rounds;
 use kernfs::{Creation, Dir, Errno, Kind, Node, Ns, Result, Root, RootFlags, SetAttr, ro};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// One node that ever was.
 struct Entry {
@@ -583,9 +584,18 @@ fn flags() -> impl Strategy<Value = RootFlags> {
     ]
 }
 
+/// The same operations in every run, unless more are asked for.
+fn seed() -> RngSeed {
+    match std::env::var_os("KERNFS_ROUNDS") {
+        Some(_) => RngSeed::Random,
+        None => RngSeed::Fixed(1),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
+        rng_seed: seed(),
         ..ProptestConfig::with_cases(u32::try_from(rounds(150)).unwrap())
     })]
 

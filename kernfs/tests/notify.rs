@@ -103,7 +103,7 @@ fn each_notification_wakes_the_worker() {
     let (sender, told) = mpsc::channel();
     let _watching = root.watch(Arc::new(Tells(sender))).unwrap();
     // The worker may be asleep, about to fall asleep, or between delivery and the next look.
-    for _ in 0..5000 {
+    for _ in 0..2000 {
         file.notify();
         assert_eq!(told.recv(), Ok(file.id()));
     }
@@ -257,7 +257,7 @@ fn a_new_worker_begins_when_the_last_one_has_ended() {
             drop(self.0.lock().unwrap().take());
             self.1.send(()).unwrap();
             self.2.lock().unwrap().recv().unwrap();
-            for _ in 0..1000 {
+            for _ in 0..200 {
                 thread::yield_now();
                 assert_eq!(self.3.load(SeqCst), 0, "two workers at once");
             }

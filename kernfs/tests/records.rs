@@ -206,6 +206,7 @@ fn one_pass_is_one_active_reference() {
     let file = root.create_file("slow", 0o444, 0, slow).unwrap();
     let open = file.open(OpenFlags::READ).unwrap();
     thread::scope(|s| {
+        let let_go = let_go; // dropped if this fails: then the callback ends
         let mut buffer = [0; 4096];
         let reader = s.spawn(move || {
             let n = open.read_at(&mut buffer, 0).unwrap();

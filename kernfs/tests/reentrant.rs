@@ -309,16 +309,23 @@ fn records_were_shown_after_the_file_had_removed_itself() {
 fn a_node_that_was_renamed_away_was_removed_by_its_old_name() {
     let root = Root::new();
     let other = root.create_dir("other", 0o755).unwrap();
-    for _ in 0..common::rounds(10) {
+    for _ in 0..common::rounds(40) {
         let node = root.create_dir("tmp", 0o755).unwrap();
         thread::scope(|s| {
-            let remover = s.spawn(|| while root.remove_by_name("tmp").is_err() {});
-            while node.rename(&other, "final").is_ok() {
+            s.spawn(|| {
+                while root.remove_by_name("tmp").is_err() {
+                    thread::yield_now();
+                }
+            });
+            // Not until it is removed: the remover may never come while it is "tmp".
+            for _ in 0..30 {
+                if node.rename(&other, "final").is_err() {
+                    break;
+                }
                 thread::yield_now();
                 // Nobody removes what is called "final".
                 node.rename(&root, "tmp").unwrap();
             }
-            remover.join().unwrap();
         });
         assert!(!node.is_active());
     }

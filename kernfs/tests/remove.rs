@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-use common::{Checked, errno};
+use common::{Checked, Sets, errno};
 use kernfs::{Cx, Errno, Has, Node, OpenFlags, Ops, Result, Root, Seq, ro, wo};
 
 #[test]
@@ -114,6 +114,7 @@ fn every_remover_waits_for_the_callback_that_runs() {
     let file = b.create_file("slow", 0o444, 0, ops).unwrap();
     let open = file.open(OpenFlags::READ).unwrap();
     thread::scope(|s| {
+        let let_go = let_go; // dropped if this fails: then the callback ends
         let reader = s.spawn(|| open.read_at(&mut [0; 8], 0));
         is_entered.recv().unwrap();
         // The node itself, and both directories above.
@@ -174,6 +175,7 @@ fn removal_waits_for_an_open_that_runs() {
     let ops = SlowOpen(entered, Mutex::new(go), Arc::clone(&released));
     let file = root.create_file("f", 0o444, 0, ops).unwrap();
     thread::scope(|s| {
+        let let_go = let_go; // dropped if this fails: then the callback ends
         let opener = s.spawn(|| file.open(OpenFlags::READ));
         is_entered.recv().unwrap();
         let remover = s.spawn(|| {
@@ -195,7 +197,7 @@ fn removal_waits_for_an_open_that_runs() {
 #[test]
 fn of_many_removers_by_name_one_wins() {
     let root = Root::new();
-    for _ in 0..200 {
+    for _ in 0..100 {
         let go = Arc::new(AtomicBool::new(false));
         let (entered, is_entered) = mpsc::channel();
         let may_end = Arc::clone(&go);
@@ -209,6 +211,7 @@ fn of_many_removers_by_name_one_wins() {
         let file = root.attr("x", show).unwrap();
         let open = file.open(OpenFlags::READ).unwrap();
         thread::scope(|s| {
+            let go = Sets(&go);
             // While a callback runs the name is there, so that all find it.
             s.spawn(|| open.read_at(&mut [0; 8], 0));
             is_entered.recv().unwrap();
@@ -219,8 +222,8 @@ fn of_many_removers_by_name_one_wins() {
                 thread::yield_now();
             }
             // Only to let the others come in: the test holds without it.
-            (0..20).for_each(|_| thread::yield_now());
-            go.store(true, SeqCst);
+            (0..5).for_each(|_| thread::yield_now());
+            drop(go);
             let results = removers.into_iter().map(|r| r.join().unwrap());
             let wins = results
                 .filter(|result| match result {

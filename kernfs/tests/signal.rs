@@ -17,30 +17,64 @@ extern "C" fn handler(_: libc::c_int) {
     }
 }
 
-/// Raises SIGALRM every 50 us, on whichever thread runs.
-fn start_timer() {
-    // SAFETY: zeroed is a valid sigaction: no flags, empty mask.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = (handler as extern "C" fn(libc::c_int)) as usize;
-    action.sa_flags = libc::SA_RESTART;
-    // SAFETY: `action` is initialised; the handler does nothing but atomics and `notify`.
-    let ret = unsafe { libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()) };
-    assert_eq!(ret, 0);
-    set_timer(50);
+/// SIGALRM every 100 us, until it is dropped, for the calling thread: one for the process would mostly be taken by the
+/// thread of the harness, which does nothing.
+struct Timer(libc::timer_t);
+
+impl Timer {
+    fn start() -> Self {
+        // SAFETY: zeroed is a valid sigaction: no flags, empty mask.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = (handler as extern "C" fn(libc::c_int)) as usize;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: `action` is initialised; the handler does nothing but atomics and `notify`.
+        let ret =
+            unsafe { libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()) };
+        assert_eq!(ret, 0);
+
+        // SAFETY: zeroed is a valid sigevent.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = libc::SIGALRM;
+        // SAFETY: takes nothing.
+        event.sigev_notify_thread_id = unsafe { libc::gettid() };
+        let mut timer = std::ptr::null_mut();
+        // SAFETY: `event` is initialised, and the call writes one timer.
+        let ret =
+            unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
+        assert_eq!(ret, 0);
+        let timer = Self(timer);
+        let every = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 100_000,
+        };
+        let times = libc::itimerspec {
+            it_interval: every,
+            it_value: every,
+        };
+        // SAFETY: the timer was just made; `times` outlives the call.
+        let ret =
+            unsafe { libc::timer_settime(timer.0, 0, &raw const times, std::ptr::null_mut()) };
+        assert_eq!(ret, 0);
+        timer
+    }
 }
 
-fn set_timer(micros: libc::suseconds_t) {
-    let every = libc::timeval {
-        tv_sec: 0,
-        tv_usec: micros,
-    };
-    let timer = libc::itimerval {
-        it_interval: every,
-        it_value: every,
-    };
-    // SAFETY: `timer` is initialised and outlives the call.
-    let ret = unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
-    assert_eq!(ret, 0);
+impl Drop for Timer {
+    fn drop(&mut self) {
+        // SAFETY: made by `start`, and not used any more.
+        unsafe { libc::timer_delete(self.0) };
+    }
+}
+
+/// Ends the waiting when dropped: also if the test fails.
+struct End<'a>(&'a File);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        BUSY.store(false, SeqCst);
+        self.0.notify();
+    }
 }
 
 struct Counter(AtomicUsize);
@@ -60,7 +94,6 @@ fn notify_in_a_signal_handler() {
     let counter = Arc::new(Counter(AtomicUsize::new(0)));
     let watching = root.watch(counter.clone()).unwrap();
     TARGET.set(file.clone()).unwrap();
-    start_timer();
     std::thread::scope(|s| {
         // Waits for what the handler tells, so the handler has somebody to wake.
         s.spawn(|| {
@@ -70,8 +103,10 @@ fn notify_in_a_signal_handler() {
                 open.read_at(&mut [0; 8], 0).unwrap();
             }
         });
-        // The signal hits these threads with the tree lock, a hashed mutex or malloc's lock taken.
+        // The signal hits this thread with the tree lock, a hashed mutex or malloc's lock taken.
         s.spawn(|| {
+            let _end = End(&file);
+            let _timer = Timer::start();
             while SIGNALS.load(SeqCst) < 3000 {
                 let dir = root.create_dir("d", 0o755).unwrap();
                 let attr = dir.attr("a", ro(|| 1)).unwrap();
@@ -80,11 +115,8 @@ fn notify_in_a_signal_handler() {
                 file.notify();
                 dir.remove().unwrap();
             }
-            BUSY.store(false, SeqCst);
-            file.notify();
         });
     });
-    set_timer(0);
     watching.flush();
     let heard = counter.0.load(SeqCst);
     assert!(heard > 0, "the listener heard nothing");

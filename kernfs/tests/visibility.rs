@@ -64,7 +64,9 @@ fn a_half_activated_tree_was_listed() {
         s.spawn(|| {
             while !done.load(SeqCst) {
                 for entry in root.entries() {
-                    let Some(dir) = root.find(&entry.name).and_then(|n| n.as_dir()) else {
+                    // By now another one may have the name, which was not listed.
+                    let found = root.find(&entry.name).filter(|n| n.id() == entry.id);
+                    let Some(dir) = found.and_then(|n| n.as_dir()) else {
                         continue;
                     };
                     let listed = dir.entries().count();
@@ -151,25 +153,24 @@ fn a_callback_ran_in_a_hidden_file() {
     let reads = AtomicU64::new(0);
     thread::scope(|s| {
         let _done = Sets(&done);
-        for _ in 0..2 {
-            s.spawn(|| {
-                while !done.load(SeqCst) {
-                    let Ok(open) = f.open(OpenFlags::RDWR) else {
-                        thread::yield_now();
-                        continue;
-                    };
-                    let mut dead = false;
-                    for _ in 0..5 {
-                        let read = open.read_at(&mut [0; 8], 0);
-                        assert!(!dead || read.is_err(), "a dead file came back");
-                        dead = read.is_err();
-                        assert!(!dead || open.poll() == PollFlags::DEAD);
-                        reads.fetch_add(1, SeqCst);
-                    }
+        let user = || {
+            while !done.load(SeqCst) {
+                let Ok(open) = f.open(OpenFlags::RDWR) else {
+                    thread::yield_now();
+                    continue;
+                };
+                let mut dead = false;
+                for _ in 0..5 {
+                    let read = open.read_at(&mut [0; 8], 0);
+                    assert!(!dead || read.is_err(), "a dead file came back");
+                    dead = read.is_err();
+                    assert!(!dead || open.poll() == PollFlags::DEAD);
+                    reads.fetch_add(1, SeqCst);
                 }
-            });
-        }
-        for _ in 0..rounds(500) {
+            }
+        };
+        let users = [s.spawn(user), s.spawn(user)];
+        for _ in 0..rounds(200) {
             f.hide().unwrap();
             log.poison();
             thread::yield_now();
@@ -177,7 +178,7 @@ fn a_callback_ran_in_a_hidden_file() {
             f.show().unwrap();
             thread::yield_now();
         }
-        while reads.load(SeqCst) < 10 {
+        while reads.load(SeqCst) < 10 && !users.iter().any(|user| user.is_finished()) {
             thread::yield_now();
         }
     });
@@ -239,6 +240,7 @@ fn a_node_was_opened_under_the_drain() {
     };
     let f = root.attr("f", ro(show)).unwrap();
     thread::scope(|s| {
+        let _go = Sets(&go);
         s.spawn(|| text(&f.open(OpenFlags::READ).unwrap()));
         while !inside.load(SeqCst) {
             thread::yield_now();
@@ -254,7 +256,6 @@ fn a_node_was_opened_under_the_drain() {
         f.activate();
         assert!(!f.is_active() && !f.is_hidden());
         assert_eq!(errno(f.open(OpenFlags::READ)), Errno::ENODEV);
-        go.store(true, SeqCst);
     });
     assert!(f.is_active());
 }
@@ -444,30 +445,32 @@ fn a_lookup_by_id_found_another_node() {
     let found = AtomicU64::new(0);
     thread::scope(|s| {
         let _done = Sets(&done);
-        for _ in 0..2 {
-            s.spawn(|| {
-                while !done.load(SeqCst) {
-                    let id = last.load(SeqCst);
-                    if let Some(node) = root.find_by_id(id) {
-                        assert_eq!(node.id(), id);
-                        found.fetch_add(1, SeqCst);
-                    }
-                    // Another generation of the same number.
-                    for other in [id.wrapping_add(1 << 32), id.wrapping_sub(1 << 32)] {
-                        if let Some(node) = root.find_by_id(other) {
-                            assert_eq!(node.id(), other);
-                        }
+        let looks = || {
+            while !done.load(SeqCst) {
+                let id = last.load(SeqCst);
+                if let Some(node) = root.find_by_id(id) {
+                    assert_eq!(node.id(), id);
+                    found.fetch_add(1, SeqCst);
+                }
+                // Another generation of the same number.
+                for other in [id.wrapping_add(1 << 32), id.wrapping_sub(1 << 32)] {
+                    if let Some(node) = root.find_by_id(other) {
+                        assert_eq!(node.id(), other);
                     }
                 }
-            });
-        }
+            }
+        };
+        let readers = [s.spawn(looks), s.spawn(looks)];
         let mut seen = std::collections::HashSet::new();
         for n in 0..rounds(6000) {
             let dir = root.create_dir("d", 0o755).unwrap();
             assert!(seen.insert(dir.id()), "an id came again");
             last.store(dir.id(), SeqCst);
             let before = found.load(SeqCst);
-            while n.is_multiple_of(500) && found.load(SeqCst) == before {
+            while n.is_multiple_of(500)
+                && found.load(SeqCst) == before
+                && !readers.iter().any(|reader| reader.is_finished())
+            {
                 thread::yield_now();
             }
             dir.remove().unwrap();
