@@ -1,7 +1,8 @@
-//! liburcu's order of statements, for a test that sees it lose a resize.
+//! liburcu's order of statements, and a thread that loses its processor between two of them: a resize is lost.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc::Sender;
 
 /// Who is told to resize; nobody: the map does it itself, as it is.
@@ -9,6 +10,8 @@ use std::sync::mpsc::Sender;
 pub(super) struct Fault {
     worker: OnceLock<Sender<bool>>,
     initiated: AtomicBool,
+    queued: AtomicUsize,
+    served: AtomicUsize,
 }
 
 impl Fault {
@@ -16,6 +19,8 @@ impl Fault {
         Self {
             worker: OnceLock::new(),
             initiated: AtomicBool::new(false),
+            queued: AtomicUsize::new(0),
+            served: AtomicUsize::new(0),
         }
     }
 
@@ -30,9 +35,14 @@ impl Fault {
             return false;
         };
         if !self.initiated.load(SeqCst) {
+            let is_first = self.queued.fetch_add(1, SeqCst) == 0;
             worker
                 .send(true)
                 .expect("the worker lives as long as the map is used");
+            // Here the kernel may let the worker run. Once it does, until nothing is queued any more.
+            while is_first && self.served.load(SeqCst) < self.queued.load(SeqCst) {
+                std::thread::yield_now();
+            }
             self.initiated.store(true, SeqCst);
         }
         true
@@ -41,5 +51,6 @@ impl Fault {
     /// The worker has resized.
     pub(super) fn served(&self) {
         self.initiated.store(false, SeqCst);
+        self.served.fetch_add(1, SeqCst);
     }
 }

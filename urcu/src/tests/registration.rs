@@ -68,19 +68,26 @@ fn storm(synchronize: fn(), mut visit: impl FnMut(&mut dyn FnMut(), &mut dyn FnM
 fn a09_registration_storm_against_synchronize() {
     let _machine = whole_machine();
     let before = Lonely::stats();
-    storm(Lonely::synchronize, |clog, read| {
-        let thread = Lonely::register();
-        clog();
-        let guard = thread.read_lock();
-        read();
-        drop(guard);
-    });
-    let after = Lonely::stats();
-    let grace_periods = after.grace_periods - before.grace_periods;
-    let heavy = after.heavy_barriers - before.heavy_barriers;
+    let (mut grace_periods, mut heavy) = (0, 0);
+    // On a busy machine the two may not meet in the first storms.
+    for _ in 0..20 {
+        storm(Lonely::synchronize, |clog, read| {
+            let thread = Lonely::register();
+            clog();
+            let guard = thread.read_lock();
+            read();
+            drop(guard);
+        });
+        let after = Lonely::stats();
+        assert_eq!(after.registered, before.registered);
+        grace_periods = after.grace_periods - before.grace_periods;
+        heavy = after.heavy_barriers - before.heavy_barriers;
+        if (1000..grace_periods).contains(&heavy) {
+            break;
+        }
+    }
     println!("{grace_periods} grace periods, {heavy} heavy barriers");
     assert!(heavy < grace_periods, "the short cut was never taken");
-    assert_eq!(after.registered, before.registered);
 }
 
 /// A12: a cooperative round passes a parked thread by. Two fences make that sound: that of a section which

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-use super::{Dice, Few, Plain, join, resize_all_the_time};
+use super::{Dice, Few, OneLess, Plain, join, resize_all_the_time};
 use crate::{Change, Memb, RcuHashMap};
 
 const LOOKUPS: usize = 200_000;
@@ -23,7 +23,6 @@ fn beside<S: Sync>(
         for reader in 0..READERS {
             let (read, left) = (&read, &left);
             threads.push(s.spawn(move || {
-                // Also where an assertion fails: the others go on until then.
                 let _one_less = OneLess(left);
                 read(reader);
             }));
@@ -40,14 +39,6 @@ fn beside<S: Sync>(
         threads.push(s.spawn(|| resize_all_the_time(map, bits, || left.load(Relaxed) == 0)));
         join(threads);
     });
-}
-
-struct OneLess<'a>(&'a AtomicUsize);
-
-impl Drop for OneLess<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
 }
 
 const STABLE: u64 = 64;

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::thread;
 
-use super::{Counted, Dice, Few, join, resize_all_the_time};
+use super::{Counted, Dice, Few, OneLess, join, resize_all_the_time};
 use crate::{Change, Memb, RcuHashMap, RetiredEntry};
 
 type Map = RcuHashMap<Counted<u64>, Counted<u64>, Few>;
@@ -58,11 +58,11 @@ fn every_key_and_value_is_dropped_once() {
         for seed in 0..2 {
             let (map, left) = (&map, &left);
             threads.push(s.spawn(move || {
+                let _one_less = OneLess(left);
                 let mut dice = Dice::new(seed);
                 for _ in 0..4_000 {
                     churn(map, &mut dice, &ALIVE);
                 }
-                left.fetch_sub(1, Relaxed);
             }));
         }
         threads.push(s.spawn(|| resize_all_the_time(&map, 6, || left.load(Relaxed) == 0)));

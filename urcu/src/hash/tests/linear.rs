@@ -3,12 +3,12 @@
 
 use std::collections::HashSet;
 use std::sync::Barrier;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use super::{Dice, Few, join, resize_all_the_time};
+use super::{Dice, Few, OneLess, join, resize_all_the_time};
 use crate::{Change, Memb, RcuHashMap};
 
 /// A step and what it answered.
@@ -108,6 +108,7 @@ fn histories_are_linearizable_while_the_table_is_resized() {
                         let mut dice = Dice::new(round * THREADS + thread);
                         let mut events = Vec::new();
                         start.wait();
+                        let _one_less = OneLess(left);
                         for n in 0..STEPS {
                             let key = dice.below(KEYS);
                             let fresh = (thread + 1) * 1_000_000 + n * 1000;
@@ -116,7 +117,6 @@ fn histories_are_linearizable_while_the_table_is_resized() {
                             let ended = clock.fetch_add(1, SeqCst);
                             events.push((key, Event { begun, ended, step }));
                         }
-                        left.fetch_sub(1, SeqCst);
                         events
                     })
                 })
@@ -154,33 +154,53 @@ fn a_wrong_history_is_refused() {
     ]));
 }
 
+/// Whoever waits for this thread at its end, also where an assertion of its fails, goes on.
+struct Gone<'a>(&'a crate::Event, &'a AtomicBool);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.1.store(true, SeqCst);
+        self.0.signal();
+    }
+}
+
 // Both updates were in the store buffers of their processors when the lookups ran: neither saw the other. Shows in
 // optimised builds, in one round of a thousand.
 #[test]
 fn two_changed_a_key_each_and_neither_saw_the_others() {
     const ROUNDS: u64 = 100_000;
+    // Beside other work a meeting may take long. The first thread says in time that a round is the last.
+    const ENOUGH: Duration = Duration::from_secs(10);
+    let (begun, last) = (Instant::now(), AtomicU64::new(ROUNDS));
     let map: RcuHashMap<u64, u64> = RcuHashMap::new();
     let guard = Memb::read_lock();
     (0..2).for_each(|key| drop(map.insert(key, 0, &guard)));
     drop(guard);
-    let (at, seen) = (
-        [const { AtomicU64::new(0) }; 2],
-        [const { AtomicU64::new(0) }; 2],
-    );
-    let meet = |me: usize, step: u64| {
-        at[me].store(step, SeqCst);
-        let mut looks = 0;
-        while at[1 - me].load(SeqCst) < step {
-            looks += 1;
-            if looks % 1000 == 0 {
-                thread::yield_now();
+    let seen = [const { AtomicU64::new(0) }; 2];
+    // How many meetings each has come to.
+    let at = [const { crate::Event::new() }; 2];
+    let is_gone = AtomicBool::new(false);
+    let meet = |me: usize, nth: u64| {
+        at[me].signal();
+        let other = &at[1 - me];
+        let has_come = |seen: u32| u64::from(seen) >= nth || is_gone.load(SeqCst);
+        if (0..2000).any(|_| has_come(other.value())) {
+            return;
+        }
+        loop {
+            let seen = other.value();
+            if has_come(seen) {
+                return;
             }
+            other.wait_while(seen, None);
         }
     };
     thread::scope(|s| {
         let threads = [0, 1].map(|me| {
-            let (map, seen, meet) = (&map, &seen, &meet);
+            let (map, seen, meet, last) = (&map, &seen, &meet, &last);
+            let gone = Gone(&at[me], &is_gone);
             s.spawn(move || {
+                let _gone = gone;
                 for round in 1..=ROUNDS {
                     meet(me, 2 * round - 1);
                     let guard = Memb::read_lock();
@@ -188,9 +208,15 @@ fn two_changed_a_key_each_and_neither_saw_the_others() {
                     let other = *map.get(&(1 - me as u64), &guard).unwrap();
                     seen[me].store(other, SeqCst);
                     drop((old, guard));
+                    if me == 0 && round % 64 == 0 && begun.elapsed() > ENOUGH {
+                        last.store(round, SeqCst);
+                    }
                     meet(me, 2 * round);
                     let [one, two] = seen.each_ref().map(|seen| seen.load(SeqCst));
                     assert!(one == round || two == round, "round {round}: {one}, {two}");
+                    if last.load(SeqCst) == round {
+                        break;
+                    }
                 }
             })
         });

@@ -1,4 +1,5 @@
-//! No fill ends with a table that is too short, on one CPU, where liburcu's order of statements loses the resize.
+//! No fill ends with a table that is too short, neither on one CPU nor by two threads. With liburcu's order of
+//! statements one does.
 
 use std::sync::mpsc;
 use std::thread;
@@ -115,7 +116,5 @@ fn fill_with_a_worker(entries: u64) -> bool {
 
 #[test]
 fn control_with_liburcus_order_of_statements_a_fill_ends_short() {
-    let short = on_one_cpu(|| (0..20).filter(|_| fill_with_a_worker(20_000)).count());
-    println!("{short} of 20 ended short");
-    assert!(short >= 1, "the lost resize was not seen");
+    assert!(fill_with_a_worker(2_000), "the lost resize was not seen");
 }

@@ -114,6 +114,15 @@ pub(super) fn join<R>(threads: Vec<ScopedJoinHandle<'_, R>>) -> Vec<R> {
     ends.into_iter().map(Result::unwrap).collect()
 }
 
+/// One thread less that the others go on beside, also where an assertion of its fails.
+pub(super) struct OneLess<'a>(pub(super) &'a AtomicUsize);
+
+impl Drop for OneLess<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 /// A small generator: xorshift64 (Marsaglia 2003).
 pub(super) struct Dice(u64);
 

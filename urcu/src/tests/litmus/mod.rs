@@ -4,7 +4,8 @@
 //! `Never` outcomes fail the test; `Sometimes` outcomes are allowed, need not show, and are only printed.
 //! `controls` shows that the former would be seen: with an engine that does not wait, each does within
 //! seconds that x86 can show at all. What it cannot show is the business of the herd7 models.
-//! `URCU_LITMUS_ROUNDS` sets the rounds of each test; without it the slow ones have fewer.
+//! `URCU_LITMUS_ROUNDS` sets the rounds of each test; without it the slow ones have fewer. All have fewer on a machine
+//! with other work, where a round takes a thousand times as long: see `world::patience`.
 //!
 //! # What RCU guarantees, and which test says so
 //! Names with a capital or a plus are litmus tests of this module, the others functions (of the tests here,

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use std::time::{Duration, Instant};
 
 use crate::pad::Padded;
+use crate::park::Event;
 use crate::tests::subject::{Dice, Reader};
 
 // Variables of the models. `P` holds the number of another variable: a pointer.
@@ -140,13 +142,14 @@ impl<R: Reader> Test<R> {
         self
     }
 
-    /// Runs up to `rounds` rounds, to the first round with the outcome if `first_only`.
+    /// Runs up to `rounds` rounds: to the first one with the outcome if `first_only`, else as many as [`patience`] allows.
     pub(super) fn run(&self, rounds: usize, first_only: bool) -> Outcomes {
         let world = Arc::new(World::new());
         world.reset(self.ones);
         let (seen, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let stop = AtomicBool::new(false);
         let line = StartLine::new(self.processes.len());
+        let (begun, patience) = (Instant::now(), patience(rounds));
         std::thread::scope(|s| {
             for (n, process) in self.processes.iter().enumerate() {
                 let (world, seen, done, stop, line) = (&world, &seen, &done, &stop, &line);
@@ -163,7 +166,12 @@ impl<R: Reader> Test<R> {
                             let seen = seen.fetch_add(usize::from(met), Relaxed) + usize::from(met);
                             let done = done.fetch_add(1, Relaxed) + 1;
                             world.reset(self.ones);
-                            stop.store(done >= rounds || (first_only && seen > 0), Relaxed);
+                            let enough = if first_only {
+                                seen > 0
+                            } else {
+                                done % 16 == 0 && begun.elapsed() >= patience
+                            };
+                            stop.store(enough || done >= rounds, Relaxed);
                         };
                         reader.away(|| line.wait(evaluate));
                     }
@@ -182,11 +190,19 @@ pub(super) struct Outcomes {
     pub(super) rounds: usize,
 }
 
-/// A barrier that spins first, and yields when a thread has no processor.
+/// How long so many rounds may take. Threads that let each other go need microseconds where each has a processor, and a
+/// time slice or two beside other work: minutes then, for what one thread at a time does not show.
+pub(super) fn patience(rounds: usize) -> Duration {
+    let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
+    Duration::from_secs(1).max(Duration::from_micros(100) * rounds)
+}
+
+/// A barrier that spins first where there may be a processor for each, and then sleeps: whoever yields beside other work
+/// loses a time slice, whoever is woken has its processor at once.
 struct StartLine {
     threads: usize,
     arrived: Padded<AtomicUsize>,
-    generation: Padded<AtomicUsize>,
+    generation: Padded<Event>,
     broken: AtomicBool,
 }
 
@@ -195,40 +211,38 @@ impl StartLine {
         Self {
             threads,
             arrived: Padded::new(AtomicUsize::new(0)),
-            generation: Padded::new(AtomicUsize::new(0)),
+            generation: Padded::new(Event::new()),
             broken: AtomicBool::new(false),
         }
     }
 
     fn wait(&self, last: impl FnOnce()) {
-        let generation = self.generation.load(Relaxed);
+        let generation = self.generation.value();
         if self.arrived.fetch_add(1, AcqRel) + 1 == self.threads {
             last();
             self.arrived.store(0, Relaxed);
-            self.generation.store(generation + 1, Release);
+            self.generation.signal();
             return;
         }
-        let mut spins = 0;
-        while self.generation.load(Acquire) == generation {
-            assert!(!self.broken.load(Relaxed), "another thread panicked");
-            spins += 1;
-            if spins % 200 == 0 || self.threads > 2 {
-                std::thread::yield_now();
-            }
+        let spins = if self.threads > 2 { 0 } else { 2000 };
+        if !(0..spins).any(|_| self.generation.value() != generation) {
+            self.generation.wait_while(generation, None);
         }
+        assert!(!self.broken.load(Relaxed), "another thread panicked");
     }
 
     /// Lets the others fail, too, instead of waiting for ever.
     fn breaks_on_panic(&self) -> impl Drop + use<'_> {
-        struct Breaks<'a>(&'a AtomicBool);
+        struct Breaks<'a>(&'a StartLine);
         impl Drop for Breaks<'_> {
             fn drop(&mut self) {
                 if std::thread::panicking() {
-                    self.0.store(true, Relaxed);
+                    self.0.broken.store(true, Relaxed);
+                    self.0.generation.signal();
                 }
             }
         }
-        Breaks(&self.broken)
+        Breaks(self)
     }
 }
 
