@@ -20,6 +20,9 @@
 //! * mmap from outside: shared mappings are refused as in sysfs (ENODEV), a private one shows what a read gives.
 //! * A name of more than 4072 bytes is found, but not listed: programs read directories by the page.
 //! * When callbacks block in as many threads as there may be ([`Options::most_threads`]) the mount waits for one of them.
+//! * While a callback of mkdir, rmdir or rename runs, the kernel's lock of the directory is taken, for which news of the
+//!   directory wait, and those behind them. A daemon that is killed (SIGKILL) then does not die, nor does the client,
+//!   before `umount -f`: the kernel waits for itself.
 //! * Of a tree that changes faster than the kernel can be told (some microseconds a change) what must be told waits in a
 //!   queue. That grows up to what the kernel itself remembers of the tree, and with each rename by a user to a name that
 //!   is new.

@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 
 use kernfs::{Dir, Node, Result, Root, RootFlags, SetAttr, SyscallCx, SyscallOps};
 
-use crate::support::{errno, shell_ok, text, with_mount, with_root};
+use crate::support::{StopOnDrop, errno, shell_ok, text, with_mount, with_root};
 
 #[test]
 fn a_renamed_directory_keeps_its_inode_and_its_open_files() {
@@ -65,6 +67,56 @@ fn a_renamed_directory_keeps_its_inode_and_its_open_files() {
                     libc::ENOENT
                 );
             }
+        },
+    );
+}
+
+/// A LOOKUP that found the old name just before may be answered after the news of the rename.
+#[test]
+fn a_name_that_moves_under_lookups_is_where_it_is_and_nowhere_else() {
+    const NAMES: [&str; 4] = ["a", "b", "bay/a", "bay/b"];
+    with_mount(
+        |root| {
+            text(root, "a", "30");
+            root.create_dir("bay", 0o755).expect("new");
+        },
+        |setup| {
+            let file = setup.root.find("a").expect("there");
+            let bay = setup.root.find("bay").and_then(|node| node.as_dir());
+            let bay = bay.expect("there");
+            let stop = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let _stop = StopOnDrop(&stop);
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        while !stop.load(Relaxed) {
+                            for name in NAMES {
+                                let seen = fs::metadata(setup.at(name)).map(|stat| stat.ino());
+                                if let Err(error) = &seen {
+                                    assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+                                }
+                            }
+                        }
+                    });
+                }
+                for n in 1..=1000 {
+                    let name = NAMES[n * 7 % 4];
+                    let (dir, last) = match name.strip_prefix("bay/") {
+                        Some(last) => (&bay, last),
+                        None => (&*setup.root, name),
+                    };
+                    file.rename(dir, last).expect("it was elsewhere");
+                    setup.mount.flush();
+                    for other in NAMES {
+                        let seen = fs::metadata(setup.at(other)).map(|stat| stat.ino());
+                        if other == name {
+                            assert_eq!(seen.expect("moved there"), file.id());
+                        } else {
+                            assert_eq!(errno(seen), libc::ENOENT, "{other}");
+                        }
+                    }
+                }
+            });
         },
     );
 }

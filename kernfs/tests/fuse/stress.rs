@@ -9,7 +9,7 @@ use std::thread;
 use kernfs::Root;
 use kernfs::fuse::{Mount, Options};
 
-use crate::support::{Setup, is_mount_point, text, with_dir, with_mount};
+use crate::support::{Setup, StopOnDrop, is_mount_point, text, with_dir, with_mount};
 
 const DIRS: usize = 4;
 const FILES: usize = 10;
@@ -50,15 +50,6 @@ fn on_descriptor<T>(what: &str, result: io::Result<T>, counts: &Counts) -> Optio
             count(&counts.gone);
             None
         }
-    }
-}
-
-/// Lets the clients end however the test does.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
