@@ -3,8 +3,9 @@
 
 use std::collections::HashSet;
 use std::sync::Barrier;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -155,12 +156,11 @@ fn a_wrong_history_is_refused() {
 }
 
 /// Whoever waits for this thread at its end, also where an assertion of its fails, goes on.
-struct Gone<'a>(&'a crate::Event, &'a AtomicBool);
+struct Gone<'a>(&'a AtomicU64);
 
 impl Drop for Gone<'_> {
     fn drop(&mut self) {
-        self.1.store(true, SeqCst);
-        self.0.signal();
+        self.0.store(u64::MAX, SeqCst);
     }
 }
 
@@ -169,36 +169,31 @@ impl Drop for Gone<'_> {
 #[test]
 fn two_changed_a_key_each_and_neither_saw_the_others() {
     const ROUNDS: u64 = 100_000;
-    // Beside other work a meeting may take long. The first thread says in time that a round is the last.
+    // Beside other work each meeting may take two time slices. The first thread says in time that a round is the last.
     const ENOUGH: Duration = Duration::from_secs(10);
     let (begun, last) = (Instant::now(), AtomicU64::new(ROUNDS));
     let map: RcuHashMap<u64, u64> = RcuHashMap::new();
     let guard = Memb::read_lock();
     (0..2).for_each(|key| drop(map.insert(key, 0, &guard)));
     drop(guard);
-    let seen = [const { AtomicU64::new(0) }; 2];
-    // How many meetings each has come to.
-    let at = [const { crate::Event::new() }; 2];
-    let is_gone = AtomicBool::new(false);
-    let meet = |me: usize, nth: u64| {
-        at[me].signal();
-        let other = &at[1 - me];
-        let has_come = |seen: u32| u64::from(seen) >= nth || is_gone.load(SeqCst);
-        if (0..2000).any(|_| has_come(other.value())) {
-            return;
-        }
-        loop {
-            let seen = other.value();
-            if has_come(seen) {
-                return;
+    let (at, seen) = (
+        [const { AtomicU64::new(0) }; 2],
+        [const { AtomicU64::new(0) }; 2],
+    );
+    let meet = |me: usize, step: u64| {
+        at[me].store(step, SeqCst);
+        let mut looks = 0;
+        while at[1 - me].load(SeqCst) < step {
+            looks += 1;
+            if looks % 1000 == 0 {
+                thread::yield_now();
             }
-            other.wait_while(seen, None);
         }
     };
     thread::scope(|s| {
         let threads = [0, 1].map(|me| {
             let (map, seen, meet, last) = (&map, &seen, &meet, &last);
-            let gone = Gone(&at[me], &is_gone);
+            let gone = Gone(&at[me]);
             s.spawn(move || {
                 let _gone = gone;
                 for round in 1..=ROUNDS {

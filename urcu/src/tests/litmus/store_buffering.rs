@@ -12,13 +12,12 @@
 //! unoptimised code between `x = 1` and `r0 = y` writes more to its stack than the buffer holds, which is
 //! why the workspace's dev profile optimises this crate.
 
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use std::sync::atomic::{AtomicU32, AtomicUsize, fence};
 use std::time::Instant;
 
 use super::world::{Outcomes, patience};
 use crate::pad::Padded;
-use crate::park::Event;
 use crate::tests::subject::{Dice, Reader};
 
 /// Rounds between two evaluations.
@@ -153,24 +152,22 @@ pub(in crate::tests) fn lines(n: usize) -> Vec<Line> {
 }
 
 /// Two threads that let each other go, round by round.
-struct Lockstep([Padded<Event>; 2]);
+struct Lockstep([Padded<AtomicUsize>; 2]);
 
 impl Lockstep {
-    /// Tells whether the other thread came soon: then both have a processor. Else this one sleeps: whoever yields beside
-    /// other work loses a time slice, whoever is woken has its processor at once.
-    fn meet<R: Reader>(&self, me: usize, reader: &mut R, round: &mut u32) -> bool {
+    /// Tells whether the other thread came soon: then both have a processor.
+    fn meet<R: Reader>(&self, me: usize, reader: &mut R, round: &mut usize) -> bool {
         *round += 1;
-        self.0[me].signal();
-        let other = &self.0[1 - me];
+        self.0[me].store(*round, SeqCst);
         reader.away(|| {
-            let soon = (0..2000).any(|_| other.value() >= *round);
-            loop {
-                let seen = other.value();
-                if seen >= *round {
-                    return soon;
+            let mut spins = 0;
+            while self.0[1 - me].load(Acquire) < *round {
+                spins += 1;
+                if spins > 2000 {
+                    std::thread::yield_now();
                 }
-                other.wait_while(seen, None);
             }
+            spins <= 2000
         })
     }
 }
@@ -181,7 +178,7 @@ impl<R: Reader> Shape<R> {
     pub(super) fn run(&self, rounds: usize, first_only: bool) -> Outcomes {
         let (x, y, r0, r1) = (lines(BATCH), lines(BATCH), lines(BATCH), lines(BATCH));
         let far = lines(FAR);
-        let lockstep = Lockstep([const { Padded::new(Event::new()) }; 2]);
+        let lockstep = Lockstep([const { Padded::new(AtomicUsize::new(0)) }; 2]);
         let over = AtomicUsize::new(0);
         let mut found = Outcomes { seen: 0, rounds: 0 };
         let (begun, patience) = (Instant::now(), patience(rounds));

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use crate::pad::Padded;
-use crate::park::Event;
 use crate::tests::subject::{Dice, Reader};
 
 // Variables of the models. `P` holds the number of another variable: a pointer.
@@ -191,18 +190,18 @@ pub(super) struct Outcomes {
 }
 
 /// How long so many rounds may take. Threads that let each other go need microseconds where each has a processor, and a
-/// time slice or two beside other work: minutes then, for what one thread at a time does not show.
+/// time slice or two beside other work: minutes then, for what one thread at a time does not show. (To sleep instead of
+/// yielding is no way out: whoever is woken comes too late to meet the other, who then sleeps in turn.)
 pub(super) fn patience(rounds: usize) -> Duration {
     let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
     Duration::from_secs(1).max(Duration::from_micros(100) * rounds)
 }
 
-/// A barrier that spins first where there may be a processor for each, and then sleeps: whoever yields beside other work
-/// loses a time slice, whoever is woken has its processor at once.
+/// A barrier that spins first, and yields when a thread has no processor.
 struct StartLine {
     threads: usize,
     arrived: Padded<AtomicUsize>,
-    generation: Padded<Event>,
+    generation: Padded<AtomicUsize>,
     broken: AtomicBool,
 }
 
@@ -211,38 +210,40 @@ impl StartLine {
         Self {
             threads,
             arrived: Padded::new(AtomicUsize::new(0)),
-            generation: Padded::new(Event::new()),
+            generation: Padded::new(AtomicUsize::new(0)),
             broken: AtomicBool::new(false),
         }
     }
 
     fn wait(&self, last: impl FnOnce()) {
-        let generation = self.generation.value();
+        let generation = self.generation.load(Relaxed);
         if self.arrived.fetch_add(1, AcqRel) + 1 == self.threads {
             last();
             self.arrived.store(0, Relaxed);
-            self.generation.signal();
+            self.generation.store(generation + 1, Release);
             return;
         }
-        let spins = if self.threads > 2 { 0 } else { 2000 };
-        if !(0..spins).any(|_| self.generation.value() != generation) {
-            self.generation.wait_while(generation, None);
+        let mut spins = 0;
+        while self.generation.load(Acquire) == generation {
+            assert!(!self.broken.load(Relaxed), "another thread panicked");
+            spins += 1;
+            if spins % 200 == 0 || self.threads > 2 {
+                std::thread::yield_now();
+            }
         }
-        assert!(!self.broken.load(Relaxed), "another thread panicked");
     }
 
     /// Lets the others fail, too, instead of waiting for ever.
     fn breaks_on_panic(&self) -> impl Drop + use<'_> {
-        struct Breaks<'a>(&'a StartLine);
+        struct Breaks<'a>(&'a AtomicBool);
         impl Drop for Breaks<'_> {
             fn drop(&mut self) {
                 if std::thread::panicking() {
-                    self.0.broken.store(true, Relaxed);
-                    self.0.generation.signal();
+                    self.0.store(true, Relaxed);
                 }
             }
         }
-        Breaks(self)
+        Breaks(&self.broken)
     }
 }
 
