@@ -1,5 +1,7 @@
 //! The command line of the small programs: `--seconds N` and `--help`.
 
+#![forbid(unsafe_code)]
+
 use std::ffi::OsString;
 use std::process::exit;
 use std::time::Duration;

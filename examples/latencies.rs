@@ -1,5 +1,7 @@
 //! How long something took, many times.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 use std::time::{Duration, Instant};
 

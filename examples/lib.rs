@@ -2,8 +2,9 @@
 //!
 //! Under `cargo test` this is also the workspace's README, so that its examples run.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod cli;
+pub mod echod;
 pub mod kernfsd;
 pub mod latencies;

@@ -13,6 +13,8 @@
 //! | `schedule`, `state` | who runs when; what the threads share |
 //! | `latency`, `report` | the closing table |
 
+#![forbid(unsafe_code)]
+
 mod latency;
 mod mount;
 mod options;
