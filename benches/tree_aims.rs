@@ -2,7 +2,7 @@
 
 use crate::aims::{Aim, Bound, ratio};
 use crate::chart::Report;
-use crate::tree_sections::{BIG, CGROUP, CGROUP2, CHURN, CONTROL, POLL, SMALL, SYSFS};
+use crate::tree_sections::{BIG, CGROUP, CGROUP2, CHURN, CONTROL, MOUNT, POLL, SMALL, SYSFS};
 use crate::trees::{
     GLOBAL,
     names::{BY_HAND, KERNFS},
@@ -33,6 +33,7 @@ pub fn all(report: &Report) -> Vec<Aim> {
         ..at_most(0.0, what, measured)
     };
     let kernel = |chart: &str, name| ratio(figure(chart, name), ours(chart));
+    let over_sysfs = |chart: &str| ratio(figure(chart, MOUNT), figure(chart, SYSFS));
     let big = |chart: &str, of| ratio(figure(chart, BIG), figure(chart, of));
     vec![
         at_least(8.0, "best by hand / find, 2 threads", better("find_2")),
@@ -167,6 +168,32 @@ pub fn all(report: &Report) -> Vec<Aim> {
             "1 000 000 nodes: random find / dependent loads",
             big("big_find_random", CONTROL),
         ),
+        at_most(
+            4.2,
+            "open, read, close through a mount / sysfs, one CPU",
+            over_sysfs("mount_open"),
+        ),
+        at_most(
+            1.0,
+            "readdir through a mount / sysfs, one CPU",
+            over_sysfs("mount_readdir"),
+        ),
+        Aim {
+            unit: "ms",
+            ..at_most(
+                60.0,
+                "100 000 entries listed through a mount",
+                figure("mount_many", MOUNT),
+            )
+        },
+        Aim {
+            unit: "us",
+            ..at_most(
+                60.0,
+                "notify to wake-up through a mount (median)",
+                figure("mount_wake", MOUNT),
+            )
+        },
         Aim {
             unit: "us",
             ..at_most(

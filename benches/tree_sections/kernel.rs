@@ -88,7 +88,7 @@ pub(super) fn run(effort: Effort, report: &mut Report) {
     report.groups.push(Group::single(chart));
 }
 
-fn of_lines(lines: &[Line], chart: &mut Chart, parts: &[usize], effort: Effort) {
+pub(super) fn of_lines(lines: &[Line], chart: &mut Chart, parts: &[usize], effort: Effort) {
     let of: Vec<Contender<'_>> = lines
         .iter()
         .zip(parts.iter().chain(core::iter::repeat(&1)))

@@ -5,18 +5,20 @@ mod churn;
 mod held;
 mod kernel;
 mod million;
+mod mount;
 mod opening;
 mod wake;
 
 pub use churn::{CGROUP, KERNFS as CHURN};
 pub use kernel::{CGROUP2, SYSFS};
 pub use million::{BIG, CONTROL, SMALL};
+pub use mount::SAME as MOUNT;
 pub use wake::POLL;
 
 use crate::sections::Section;
 
 /// All sections, in the order of the run.
-pub const ALL: [Section; 7] = [
+pub const ALL: [Section; 8] = [
     Section {
         name: "by_hand",
         about: "operations on a tree, beside what an author would write with locks",
@@ -33,6 +35,12 @@ pub const ALL: [Section; 7] = [
         name: "wake",
         about: "a notification until a sleeping poller runs",
         run: wake::run,
+        probe: None,
+    },
+    Section {
+        name: "mount",
+        about: "through a mount, beside sysfs, on one CPU and on two",
+        run: mount::run,
         probe: None,
     },
     Section {

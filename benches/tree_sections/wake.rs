@@ -88,7 +88,7 @@ fn unpark(samples: u64) -> Vec<f64> {
 }
 
 /// Microseconds from before `tell` until `sleep` has returned.
-fn latencies(
+pub(super) fn latencies(
     samples: u64,
     sleep: impl Fn() + Sync,
     clear: impl Fn() + Sync,

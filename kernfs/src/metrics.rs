@@ -105,13 +105,15 @@ impl Dir {
     ///     dir.attr("bytes_total", ro(move || id * 100))?;
     ///     dir.attr("peer", ro(|| "no number"))?;
     /// }
-    /// let text = "# TYPE echod_conn_bytes counter\n\
-    ///             echod_conn_bytes_total{conn=\"7\"} 700\n\
-    ///             echod_conn_bytes_total{conn=\"8\"} 800\n\
-    ///             # TYPE echod_uptime_seconds gauge\n\
-    ///             echod_uptime_seconds 12.5\n\
-    ///             # EOF\n";
-    /// assert_eq!(root.open_metrics("echod"), text);
+    /// let text = [
+    ///     "# TYPE echod_conn_bytes counter",
+    ///     "echod_conn_bytes_total{conn=\"7\"} 700",
+    ///     "echod_conn_bytes_total{conn=\"8\"} 800",
+    ///     "# TYPE echod_uptime_seconds gauge",
+    ///     "echod_uptime_seconds 12.5",
+    ///     "# EOF",
+    /// ];
+    /// assert!(root.open_metrics("echod").lines().eq(text));
     /// # Ok::<(), kernfs::Error>(())
     /// ```
     pub fn open_metrics(&self, prefix: &str) -> String {
