@@ -417,6 +417,8 @@ fn run(seed: u64) {
     let watching = root
         .watch(Arc::new(Listener {
             notifier: Arc::clone(&notifier),
+            adapter: Arc::clone(&adapter),
+            channel: Arc::clone(&channel),
             poker: None,
         }))
         .unwrap();

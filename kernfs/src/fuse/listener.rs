@@ -1,7 +1,11 @@
-//! From the tree's news to the notifier's queue. Queues only: the thread that changes the tree waits.
+//! From the tree's news to the notifier's queue: the thread that changes the tree waits. Notifications come from a worker,
+//! which wakes who polls itself.
 
 use std::sync::Arc;
 
+use super::abi::{NotifyPollOut, notify};
+use super::adapter::Adapter;
+use super::channel::Channel;
 use super::notifier::Notifier;
 use super::poker::Poker;
 use super::table::News;
@@ -11,6 +15,8 @@ use crate::watch::Watch;
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) notifier: Arc<Notifier>,
+    pub(super) adapter: Arc<Adapter>,
+    pub(super) channel: Arc<Channel>,
     pub(super) poker: Option<Arc<Poker>>,
 }
 
@@ -30,7 +36,13 @@ impl Watch for Listener {
     }
 
     fn notified(&self, file: u64) {
-        self.notifier.push([News::Ready { id: file }]);
+        // At once: to wake somebody the kernel takes no lock that a client may have. It asks for the state then.
+        for kh in self.adapter.waiting(file) {
+            // An error: the file was closed, or the connection has ended.
+            let _ = self
+                .channel
+                .notify(notify::POLL, &NotifyPollOut { kh }, b"");
+        }
         if let Some(poker) = &self.poker {
             poker.push(file);
         }

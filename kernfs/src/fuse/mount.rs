@@ -219,6 +219,8 @@ impl Live {
         };
         let watching = root.watch(Arc::new(Listener {
             notifier: Arc::clone(&notifier),
+            adapter: Arc::clone(&adapter),
+            channel: Arc::clone(&channel),
             poker: poker.as_ref().map(|(poker, _)| Arc::clone(poker)),
         }))?;
 

@@ -1,4 +1,4 @@
-//! The one thread that tells the kernel what changed: entries and attributes to forget, pollers to wake.
+//! The one thread that tells the kernel what changed: entries and attributes to forget.
 //!
 //! An invalidation takes the directory's inode lock in the kernel, which a client whose LOOKUP we are
 //! serving may hold. Sent from a service thread it deadlocks the mount, whatever the number of
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::abi::{NotifyInvalEntry, NotifyInvalInode, NotifyPollOut, notify};
+use super::abi::{NotifyInvalEntry, NotifyInvalInode, notify};
 use super::adapter::Adapter;
 use super::channel::Channel;
 use super::table::{News, NodeTable};
@@ -83,7 +83,7 @@ pub(super) struct Notifier {
     work: Condvar,
     /// A job was sent, or the queue was closed.
     progress: Condvar,
-    /// How many news besides `Ready` there ever were.
+    /// How many news there ever were.
     changes: AtomicU64,
 }
 
@@ -110,10 +110,8 @@ impl Notifier {
             return; // nobody is left to tell
         }
         for news in all {
-            if !matches!(news, News::Ready { .. }) {
-                // Relaxed: read back only by the thread that pushed, around its own callback.
-                self.changes.fetch_add(1, Ordering::Relaxed);
-            }
+            // Relaxed: read back only by the thread that pushed, around its own callback.
+            self.changes.fetch_add(1, Ordering::Relaxed);
             // Under the lock of the queue: what is queued according to the table stands before a reply that comes now.
             if self.nodes.queue(&news) {
                 queue.push(Job::News(news));
@@ -208,11 +206,6 @@ fn tell(news: &News, adapter: &Adapter, channel: &Channel) {
             forget_entry(*parent, name, channel);
         }
         News::Attributes { id } => forget_attributes(*id, adapter, channel),
-        News::Ready { id } => {
-            for kh in adapter.waiting(*id) {
-                let _ = channel.notify(notify::POLL, &NotifyPollOut { kh }, b"");
-            }
-        }
     }
 }
 

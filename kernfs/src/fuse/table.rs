@@ -27,8 +27,6 @@ pub(super) enum News {
     Moved { parent: u64, name: Box<[u8]> },
     /// What stat(2) shows has changed.
     Attributes { id: u64 },
-    /// The file was notified.
-    Ready { id: u64 },
 }
 
 #[derive(Debug)]
@@ -38,32 +36,27 @@ struct Name {
     queued: bool,
 }
 
-/// Which news of a node are queued.
-#[derive(Debug, Default)]
-struct Queued {
-    attributes: bool,
-    ready: bool,
-}
-
 #[derive(Debug)]
 struct Known {
     node: Node,
     nlookup: u64,
     /// By which the kernel may find it: one, but for the time in which a rename is told.
     names: Vec<Name>,
-    queued: Queued,
+    /// Whether its attributes are to be told.
+    queued: bool,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     known: HashMap<u64, Known>,
-    root: Queued,
+    /// The same of the root.
+    root: bool,
     /// The `Moved` that are queued.
     moved: HashSet<News>,
 }
 
 impl Table {
-    fn queued(&mut self, id: u64) -> Option<&mut Queued> {
+    fn queued(&mut self, id: u64) -> Option<&mut bool> {
         if id == ROOT_ID {
             return Some(&mut self.root);
         }
@@ -75,7 +68,7 @@ impl Table {
             node: node.clone(),
             nlookup: 0,
             names: Vec::with_capacity(1),
-            queued: Queued::default(),
+            queued: false,
         });
         known.nlookup += 1;
         known
@@ -152,8 +145,7 @@ impl NodeTable {
                 named.next().map(|name| &mut name.queued)
             }
             News::Moved { .. } => return table.moved.insert(news.clone()),
-            News::Attributes { id } => table.queued(*id).map(|queued| &mut queued.attributes),
-            News::Ready { id } => table.queued(*id).map(|queued| &mut queued.ready),
+            News::Attributes { id } => table.queued(*id),
         };
         queued.is_some_and(|queued| !std::mem::replace(queued, true))
     }
@@ -171,8 +163,7 @@ impl NodeTable {
                 return names.len() < before;
             }
             News::Moved { .. } => return table.moved.remove(news),
-            News::Attributes { id } => table.queued(*id).map(|queued| &mut queued.attributes),
-            News::Ready { id } => table.queued(*id).map(|queued| &mut queued.ready),
+            News::Attributes { id } => table.queued(*id),
         };
         queued.is_some_and(std::mem::take)
     }
@@ -186,8 +177,7 @@ impl NodeTable {
                 names.any(|known| known.queued && known.is(*parent, name))
             }
             News::Moved { .. } => table.moved.contains(news),
-            News::Attributes { id } => table.queued(*id).is_some_and(|queued| queued.attributes),
-            News::Ready { id } => table.queued(*id).is_some_and(|queued| queued.ready),
+            News::Attributes { id } => table.queued(*id).is_some_and(|queued| *queued),
         }
     }
 
