@@ -40,6 +40,8 @@ pub(super) mod fopen {
 
 /// GETATTR: the request names an open file.
 pub(super) const GETATTR_FH: u32 = 1;
+/// READ: a system call wants it, not the page cache.
+pub(super) const READ_LOCKOWNER: u32 = 1 << 1;
 /// POLL: the kernel wants a message when the file becomes ready.
 pub(super) const POLL_SCHEDULE_NOTIFY: u32 = 1;
 

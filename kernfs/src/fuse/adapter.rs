@@ -313,6 +313,24 @@ impl Adapter {
             .map_err(|error| error.errno())
     }
 
+    /// READ for the page cache: as many reads as it takes, since the kernel takes a short answer for the end of the file.
+    pub(super) fn fill(
+        &self,
+        fh: u64,
+        offset: u64,
+        out: &mut [u8],
+        caller: Caller<'_>,
+    ) -> Result<usize, Errno> {
+        let mut len = 0;
+        while let Some(rest) = out.get_mut(len..).filter(|rest| !rest.is_empty()) {
+            match self.read(fh, offset + len as u64, rest, caller)? {
+                0 => break,
+                more => len += more,
+            }
+        }
+        Ok(len)
+    }
+
     /// WRITE. Runs callbacks.
     pub(super) fn write(
         &self,
