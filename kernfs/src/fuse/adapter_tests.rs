@@ -208,6 +208,32 @@ fn estale_once_where_the_name_means_something_else() {
 }
 
 #[test]
+fn a_removed_node_is_opened_by_a_descriptor() {
+    let (root, adapter) = tree();
+    word(&root, "speed");
+    root.create_dir("engine", 0o755).unwrap();
+    let file = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
+    let dir = adapter.lookup(WHO, ROOT_ID, b"engine").unwrap().id;
+    adapter.open(CRED, file, RDWR).unwrap();
+    adapter.opendir(WHO, dir).unwrap();
+    root.remove_by_name("speed").unwrap();
+    root.remove_by_name("engine").unwrap();
+    // By a name the kernel looks it up the second time,
+    assert_eq!(adapter.open(CRED, file, RDWR), Err(Errno::ESTALE));
+    let again = adapter.lookup(WHO, ROOT_ID, b"speed");
+    assert_eq!(again.unwrap_err(), Errno::ENOENT);
+    assert_eq!(adapter.opendir(WHO, dir), Err(Errno::ESTALE));
+    let again = adapter.lookup(WHO, ROOT_ID, b"engine");
+    assert_eq!(again.unwrap_err(), Errno::ENOENT);
+    // by a descriptor there is nothing to look up.
+    assert_eq!(adapter.open(CRED, file, RDWR), Err(Errno::ESTALE));
+    assert_eq!(adapter.open(CRED, file, RDWR), Err(Errno::ENODEV));
+    assert_eq!(adapter.opendir(WHO, dir), Err(Errno::ESTALE));
+    let fh = adapter.opendir(WHO, dir).unwrap();
+    assert_eq!(list(&adapter, fh), [".", ".."]);
+}
+
+#[test]
 fn a_mapping_is_filled_to_the_end() {
     let (root, adapter) = tree();
     let bytes: Vec<u8> = (0..10_000_u32).map(|n| n.to_le_bytes()[0]).collect();
