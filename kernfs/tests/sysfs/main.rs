@@ -25,7 +25,6 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use place::Place;
@@ -126,9 +125,8 @@ fn our_mount_answers_as_sysfs_does() {
     });
 }
 
-/// Past the capture of the output of tests that pass.
 fn skip(why: &str) {
-    let _ = writeln!(io::stdout(), "SKIP kernfs sysfs test: {why}");
+    support::skip(&format!("kernfs sysfs test: {why}"));
 }
 
 /// Fails with what is not equal and not known, and what is known and equal.
