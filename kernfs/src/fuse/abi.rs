@@ -29,6 +29,10 @@ pub(super) mod init {
     pub(crate) const BIG_WRITES: u32 = 1 << 5;
     pub(crate) const PARALLEL_DIROPS: u32 = 1 << 18;
     pub(crate) const MAX_PAGES: u32 = 1 << 22;
+    /// There are `flags2`.
+    pub(crate) const INIT_EXT: u32 = 1 << 30;
+    /// In `flags2`: no file handles. Linux 6.9; older ones do not look at it.
+    pub(crate) const NO_EXPORT_SUPPORT: u32 = 1 << 6;
 }
 
 /// `open_flags` of an OPEN reply.
@@ -40,6 +44,8 @@ pub(super) mod fopen {
 
 /// GETATTR: the request names an open file.
 pub(super) const GETATTR_FH: u32 = 1;
+/// READ: a system call wants it, not the page cache.
+pub(super) const READ_LOCKOWNER: u32 = 1 << 1;
 /// POLL: the kernel wants a message when the file becomes ready.
 pub(super) const POLL_SCHEDULE_NOTIFY: u32 = 1;
 

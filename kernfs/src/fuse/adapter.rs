@@ -4,7 +4,7 @@
 //! The rule for removed nodes makes the answers exact whatever the kernel has cached: LOOKUP and OPEN
 //! answer ESTALE, at which the VFS walks the path again without its cache; I/O through an old descriptor
 //! answers ENODEV (the open file does that itself). Where a second ESTALE would reach the client the answer
-//! is ENOENT ([`super::retry`]).
+//! is ENOENT ([`super::retry`]). Who opens a removed node by a descriptor he has gets what a removed node has to say.
 //! What is done to attributes stands in [`super::attributes`].
 //!
 //! Left out: mmap, which the kernel does not hand on.
@@ -171,6 +171,16 @@ impl Adapter {
         }
     }
 
+    /// The errno for a removed node that client `who` opens; `None` if he does by a descriptor, not by a name, and so gets
+    /// what the node itself has to say. To tell, the first walk is answered ESTALE.
+    fn opens_removed(&self, who: u32, node: &Node) -> Option<Errno> {
+        match self.retries.walks_again(who) {
+            Some(from) if from == Some(node.id()) => None,
+            None if self.handles.is_open(node.id()) => Some(self.retries.gone(who, node.id())),
+            _ => Some(self.removed(who, node)),
+        }
+    }
+
     /// Whether a node's attributes may be asked for and changed: also when it is removed, while somebody has it open.
     pub(super) fn is_usable(&self, id: u64, node: &Node) -> bool {
         node.is_active() || self.handles.is_open(id)
@@ -287,7 +297,9 @@ impl Adapter {
                     }
                     Ok(self.handles.insert(id, node, Some(file)))
                 }
-                Err(_) if !node.is_active() => Err(self.removed(who, &node)),
+                Err(_) if !node.is_active() => {
+                    Err(self.opens_removed(who, &node).unwrap_or(Errno::ENODEV))
+                }
                 Err(error) => Err(error.errno()),
             }
         };
@@ -311,6 +323,24 @@ impl Adapter {
         let file = handle.file.as_ref().ok_or(Errno::EISDIR)?;
         file.read_at_with(out, offset, caller)
             .map_err(|error| error.errno())
+    }
+
+    /// READ for the page cache: as many reads as it takes, since the kernel takes a short answer for the end of the file.
+    pub(super) fn fill(
+        &self,
+        fh: u64,
+        offset: u64,
+        out: &mut [u8],
+        caller: Caller<'_>,
+    ) -> Result<usize, Errno> {
+        let mut len = 0;
+        while let Some(rest) = out.get_mut(len..).filter(|rest| !rest.is_empty()) {
+            match self.read(fh, offset + len as u64, rest, caller)? {
+                0 => break,
+                more => len += more,
+            }
+        }
+        Ok(len)
     }
 
     /// WRITE. Runs callbacks.
@@ -348,10 +378,13 @@ impl Adapter {
         if node.as_dir().is_none() {
             return Err(Errno::ENOTDIR);
         }
-        let result = if node.is_active() {
-            Ok(self.handles.insert(id, node, None))
-        } else {
-            Err(self.removed(who, &node))
+        let refused = match node.is_active() {
+            true => None,
+            false => self.opens_removed(who, &node),
+        };
+        let result = match refused {
+            Some(errno) => Err(errno),
+            None => Ok(self.handles.insert(id, node, None)),
         };
         self.ended(who, result)
     }

@@ -208,6 +208,57 @@ fn estale_once_where_the_name_means_something_else() {
 }
 
 #[test]
+fn a_removed_node_is_opened_by_a_descriptor() {
+    let (root, adapter) = tree();
+    word(&root, "speed");
+    root.create_dir("engine", 0o755).unwrap();
+    let file = adapter.lookup(WHO, ROOT_ID, b"speed").unwrap().id;
+    let dir = adapter.lookup(WHO, ROOT_ID, b"engine").unwrap().id;
+    adapter.open(CRED, file, RDWR).unwrap();
+    adapter.opendir(WHO, dir).unwrap();
+    root.remove_by_name("speed").unwrap();
+    root.remove_by_name("engine").unwrap();
+    // By a name the kernel looks it up the second time,
+    assert_eq!(adapter.open(CRED, file, RDWR), Err(Errno::ESTALE));
+    let again = adapter.lookup(WHO, ROOT_ID, b"speed");
+    assert_eq!(again.unwrap_err(), Errno::ENOENT);
+    assert_eq!(adapter.opendir(WHO, dir), Err(Errno::ESTALE));
+    let again = adapter.lookup(WHO, ROOT_ID, b"engine");
+    assert_eq!(again.unwrap_err(), Errno::ENOENT);
+    // by a descriptor there is nothing to look up.
+    assert_eq!(adapter.open(CRED, file, RDWR), Err(Errno::ESTALE));
+    assert_eq!(adapter.open(CRED, file, RDWR), Err(Errno::ENODEV));
+    assert_eq!(adapter.opendir(WHO, dir), Err(Errno::ESTALE));
+    let fh = adapter.opendir(WHO, dir).unwrap();
+    assert_eq!(list(&adapter, fh), [".", ".."]);
+}
+
+#[test]
+fn a_mapping_is_filled_to_the_end() {
+    let (root, adapter) = tree();
+    let bytes: Vec<u8> = (0..10_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let read = bytes.clone();
+    let attr = crate::bin(10_000).read(move |buffer, offset| {
+        let from = usize::try_from(offset).unwrap();
+        buffer.copy_from_slice(&read[from..from + buffer.len()]);
+        Ok(buffer.len())
+    });
+    root.attr("table", attr).unwrap();
+    let id = adapter.lookup(WHO, ROOT_ID, b"table").unwrap().id;
+    let fh = adapter.open(CRED, id, 0).unwrap();
+    let mut out = vec![0; 1 << 14];
+    let caller = Caller::default();
+    // Who reads gets a page, who maps gets all.
+    assert_eq!(adapter.read(fh, 0, &mut out, caller), Ok(4096));
+    assert_eq!(adapter.fill(fh, 4096, &mut out, caller), Ok(5904));
+    assert_eq!(out[..5904], bytes[4096..]);
+    assert_eq!(adapter.fill(fh, 10_000, &mut out, caller), Ok(0));
+    root.remove_by_name("table").unwrap();
+    let dead = adapter.fill(fh, 0, &mut out, caller);
+    assert_eq!(dead, Err(Errno::ENODEV));
+}
+
+#[test]
 fn below_a_removed_directory() {
     let (root, adapter) = tree();
     let dir = root.create_dir("engine", 0o755).unwrap();

@@ -18,8 +18,13 @@ fn negotiate(offer: &InitIn, tree: RootFlags) -> Result<InitOut, i32> {
     }
     let mut wanted =
         init::ATOMIC_O_TRUNC | init::BIG_WRITES | init::PARALLEL_DIROPS | init::MAX_PAGES;
+    let mut flags2 = 0;
     if tree.contains(RootFlags::SUPPORT_EXPORTOP) {
         wanted |= init::EXPORT_SUPPORT;
+    } else {
+        // Else the kernel makes handles that lead nowhere.
+        wanted |= init::INIT_EXT;
+        flags2 = init::NO_EXPORT_SUPPORT;
     }
     Ok(InitOut {
         major: abi::MAJOR,
@@ -31,6 +36,7 @@ fn negotiate(offer: &InitIn, tree: RootFlags) -> Result<InitOut, i32> {
         max_write: abi::MAX_WRITE,
         time_gran: 1,
         max_pages: abi::MAX_PAGES,
+        flags2,
         ..InitOut::default()
     })
 }
@@ -80,13 +86,17 @@ mod tests {
             major,
             minor,
             max_readahead: 4096,
-            flags: init::MAX_PAGES | 1 << 16, // bit 16: write-back cache
+            flags: init::MAX_PAGES | init::INIT_EXT | 1 << 16, // bit 16: write-back cache
         };
         let none = RootFlags::NONE;
         assert_eq!(negotiate(&offer(7, 30), none), Err(sys::EPROTO));
         assert_eq!(negotiate(&offer(8, 45), none), Err(sys::EPROTO));
         let answer = negotiate(&offer(7, 99), none).unwrap_or_default();
-        assert_eq!((answer.minor, answer.flags), (abi::MINOR, init::MAX_PAGES));
+        let both = init::MAX_PAGES | init::INIT_EXT;
+        assert_eq!((answer.minor, answer.flags), (abi::MINOR, both));
+        assert_eq!(answer.flags2, init::NO_EXPORT_SUPPORT);
+        let handles = negotiate(&offer(7, 99), RootFlags::SUPPORT_EXPORTOP).unwrap_or_default();
+        assert_eq!((handles.flags, handles.flags2), (init::MAX_PAGES, 0));
         assert_eq!(
             negotiate(&offer(7, 31), none).map(|answer| answer.minor),
             Ok(31)

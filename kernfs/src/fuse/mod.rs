@@ -13,13 +13,34 @@
 //! several mounts, each with the view of one name space ([`Options::ns`]).
 //!
 //! # What it cannot do
-//! * lseek on a removed file answers no ENODEV: the kernel never asks us. inotify hears of changes only with
-//!   [`Options::inotify`], of what is made and removed by the owner never.
+//! What is not in this table answers as sysfs does; a test compares the two, call by call.
+//!
+//! | in sysfs | through the mount |
+//! |---|---|
+//! | lseek(2) on a removed file is ENODEV | it works: the kernel does not ask us |
+//! | offsets in a file end at 2^31 (before Linux 7) | at 2^63 |
+//! | a removed node keeps its link count (before Linux 7) | it has none |
+//! | a descriptor on something removed shows its path | with " (deleted)" |
+//! | a removed node that nobody has open can be looked at: through O_PATH, or as ".." | ENOENT |
+//! | text cannot be mapped | not shared (ENODEV); a private mapping shows what a read gives, SIGBUS once the file is removed |
+//! | some binary attributes can be mapped | privately all, shared none |
+//! | O_TRUNC and a write leave the size | stat(2) and SEEK_END at that very moment may find it cut to nothing, or to what was written |
+//! | a mapping has nothing to do with the size | a private one of text may make it the length of the text, until stat(2) asks again |
+//! | splice(2) and sendfile(2) read | since Linux 6.5: what there was when the file was opened or last written through the mount |
+//! | mounts of one tree with one name space are one file system | each has a device number of its own |
+//! | an offset in a directory is a hash of 31 bits | 63 bits, of which no two are equal |
+//! | statfs(2) tells the type | the type is FUSE |
+//! | no file handles, if the tree has none | before Linux 6.9: some that lead nowhere |
+//! | a name has up to 4095 bytes | found so, with older kernels up to 1024; listed up to 4072, as programs read directories by the page |
+//! | inotify hears of what the owner does | of notifications with [`Options::inotify`], of what is made and removed never |
+//! | a removal is seen at once | by open, read, write and poll; by stat(2) when the kernel was told, see [`Mount::flush`] |
+//! | a callback knows all about its caller | user, group and thread |
+//! | a signal wakes a callback that sleeps | its client: EINTR, and [`Cx::interrupted`](crate::Cx::interrupted) |
+//! | a callback that blocks keeps its caller waiting | when as many block as there may be threads ([`Options::most_threads`]), all callers |
+//! | it is always there | ENOTCONN when the daemon was killed |
+//!
 //! * A removal wakes nobody who sleeps in poll(2), as in sysfs; [`notify`](crate::File::notify) the file
 //!   after the removal, and he finds it dead.
-//! * mmap from outside: shared mappings are refused as in sysfs (ENODEV), a private one shows what a read gives.
-//! * A name of more than 4072 bytes is found, but not listed: programs read directories by the page.
-//! * When callbacks block in as many threads as there may be ([`Options::most_threads`]) the mount waits for one of them.
 //! * While a callback of mkdir, rmdir or rename runs, the kernel's lock of the directory is taken, for which news of the
 //!   directory wait, and those behind them. A daemon that is killed (SIGKILL) then does not die, nor does the client,
 //!   before `umount -f`: the kernel waits for itself.

@@ -64,6 +64,8 @@ pub(super) enum Request<'a> {
         fh: u64,
         offset: u64,
         size: u32,
+        /// For the page cache, out of which private mappings and splice(2) are served.
+        pages: bool,
     },
     Write {
         fh: u64,
@@ -193,10 +195,13 @@ fn parse_body(opcode: u32, mut body: &[u8]) -> Option<Request<'_>> {
             flags: OpenIn::take(bytes)?.flags,
         },
         op::READ => {
-            let IoIn {
-                fh, offset, size, ..
-            } = Field::take(bytes)?;
-            Request::Read { fh, offset, size }
+            let body = IoIn::take(bytes)?;
+            Request::Read {
+                fh: body.fh,
+                offset: body.offset,
+                size: body.size,
+                pages: body.io_flags & abi::READ_LOCKOWNER == 0,
+            }
         }
         op::WRITE => {
             let body = IoIn::take(bytes)?;

@@ -102,6 +102,17 @@ impl Retries {
         Errno::ESTALE
     }
 
+    /// Whether this is a client's second walk. If he has looked nothing up in it, he is still at its beginning, so where
+    /// he was told ESTALE is no name but a descriptor or the working directory: that node.
+    pub(super) fn walks_again(&self, who: u32) -> Option<Option<u64>> {
+        if !self.any(who) {
+            return None;
+        }
+        let walks = self.lock();
+        let walk = walks.get(&who).filter(|walk| walk.missing.is_none())?;
+        Some(walk.seen.is_empty().then_some(walk.stale))
+    }
+
     /// The client's system call ends, or goes on with something else than a path.
     pub(super) fn over(&self, who: u32) {
         if self.any(who) {
@@ -140,7 +151,13 @@ mod tests {
     #[test]
     fn a_walk_from_a_removed_directory_ends() {
         let retries = Retries::default();
+        assert_eq!(retries.walks_again(7), None);
         assert_eq!(retries.gone(7, 10), Errno::ESTALE);
+        assert_eq!(retries.walks_again(7), Some(Some(10)));
+        assert_eq!(retries.gone(7, 10), Errno::ENOENT);
+        // By a path: nobody can say that this is the node that is meant.
+        retries.looked_up(7, 1, b"a", Some(10));
+        assert_eq!(retries.walks_again(7), Some(None));
         assert_eq!(retries.gone(7, 10), Errno::ENOENT);
     }
 

@@ -345,13 +345,22 @@ impl Session {
                 put_open(fh, 0, out);
                 return Ok(Outcome::Opened(fh));
             }
-            Request::Read { fh, offset, size } => {
+            Request::Read {
+                fh,
+                offset,
+                size,
+                pages,
+            } => {
                 let size = size.min(abi::MAX_WRITE) as usize;
                 if data.len() < size {
                     data.resize(size, 0);
                 }
                 let data = data.get_mut(..size).unwrap_or_default();
-                let len = tree.read(fh, offset, data, caller).map_err(Errno::raw)?;
+                let read = match pages {
+                    true => tree.fill(fh, offset, data, caller),
+                    false => tree.read(fh, offset, data, caller),
+                };
+                let len = read.map_err(Errno::raw)?;
                 out.extend_from_slice(data.get(..len).unwrap_or_default());
             }
             Request::Write { fh, offset, data } => {

@@ -27,8 +27,8 @@ fn a_descriptor_of_a_removed_file_answers_enodev() {
             assert_eq!(errno(fs::metadata(setup.at("speed"))), libc::ENOENT);
             assert_eq!(errno(File::open(setup.at("speed"))), libc::ENOENT);
             let again = Path::new("/proc/self/fd").join(file.as_raw_fd().to_string());
-            // A link in /proc does not lead through the name, so it cannot be looked up afresh.
-            assert_eq!(errno(File::open(again)), libc::ENOENT);
+            // A link in /proc does not lead through the name: it is the dead file that is opened.
+            assert_eq!(errno(File::open(again)), libc::ENODEV);
         },
     );
 }
@@ -101,6 +101,8 @@ fn a_removed_directory_is_empty() {
             setup.mount.flush();
             assert_eq!(errno(File::open(inside.join("rpm"))), libc::ENOENT);
             assert_eq!(errno(fs::read_dir(setup.at("engine"))), libc::ENOENT);
+            // By the descriptor it is still there, and has nothing in it.
+            assert_eq!(fs::read_dir(&inside).expect("opendir").count(), 0);
             assert_eq!(shell_ok(&setup.path, "ls -a"), ".\n..\n");
         },
     );

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Output};
@@ -179,12 +179,17 @@ fn poll_for(file: &impl std::os::fd::AsRawFd, events: i16, timeout: i32) -> i16 
     item.revents
 }
 
+/// Says that something is not tested. Not by println, which is shown of tests that fail only.
+pub(crate) fn skip(what: &str) {
+    let _ = writeln!(io::stdout(), "SKIP {what}");
+}
+
 /// Whether there is a user 65534 who can get at the tests' directories. In a user namespace that maps one user there is
 /// none, and TMPDIR may be somewhere in root's home.
 pub(crate) fn have_nobody() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").expect("proc");
     if map.split_whitespace().nth(2) == Some("1") {
-        println!("SKIP a test with a second user: the user namespace has one");
+        skip("a test with a second user: the user namespace has one");
         return false;
     }
     let visit = thread::spawn(|| {
@@ -195,10 +200,10 @@ pub(crate) fn have_nobody() -> bool {
         Ok(_) => true,
         Err(error) => {
             let dir = std::env::temp_dir();
-            println!(
-                "SKIP a test with a second user: {} is closed to him: {error}",
+            skip(&format!(
+                "a test with a second user: {} is closed to him: {error}",
                 dir.display()
-            );
+            ));
             false
         }
     }
@@ -277,11 +282,11 @@ fn obstacle() -> &'static Option<String> {
             Ok(Err(error)) => error.to_string(),
             Err(error) => format!("unshare(CLONE_NEWNS): {error}"),
         };
-        println!(
-            "SKIP kernfs fuse tests: {why}; needs /dev/fuse readable and (root | user namespace). In \
+        skip(&format!(
+            "kernfs fuse tests: {why}; needs /dev/fuse readable and (root | user namespace). In \
              Docker: --device /dev/fuse --cap-add SYS_ADMIN --security-opt apparmor:unconfined. Set \
              KERNFS_FUSE_TESTS=require to make this a failure."
-        );
+        ));
         Some(why)
     })
 }
