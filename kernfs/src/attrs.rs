@@ -41,6 +41,18 @@ impl Node {
         Ok(())
     }
 
+    /// What O_TRUNC does through a mount, as in sysfs: the size stays, the times of change do not. Not told to
+    /// listeners: the kernel of that mount asks anew by itself, and to be told so while it asks would have it show the
+    /// size of an empty file.
+    #[cfg(feature = "fuse")]
+    pub(crate) fn was_truncated(&self) {
+        // In a forked child there is no mount.
+        let _ = self.0.update(|record| {
+            record.touch(mode::now());
+            Ok(())
+        });
+    }
+
     /// The value of an extended attribute. Lock-free.
     ///
     /// # Errors

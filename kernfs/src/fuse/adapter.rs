@@ -18,7 +18,7 @@ use super::table::NodeTable;
 use crate::cred::{Caller, Cred};
 use crate::error::Errno;
 use crate::flags::{OpenFlags, PollFlags};
-use crate::mode::{self, Kind, SetAttr, Stat};
+use crate::mode::{Kind, Stat};
 use crate::node::{Dir, Node};
 use crate::ns::Ns;
 use crate::readdir::Entry;
@@ -42,17 +42,6 @@ const DOT_DOT: u64 = 2;
 
 /// Entries that are copied out of the tree at once.
 const BATCH: usize = 128;
-
-/// What O_TRUNC does, as in sysfs: the size stays, the times of change do not.
-fn truncated(node: &Node) {
-    let now = Some(mode::now());
-    // EPERM: a directory that stays empty, which this is none.
-    let _ = node.setattr(&SetAttr {
-        mtime: now,
-        ctime: now,
-        ..SetAttr::default()
-    });
-}
 
 impl Adapter {
     pub(super) fn new(root: Dir, ns: Option<Ns>) -> Self {
@@ -293,7 +282,7 @@ impl Adapter {
             match file.open_admitted(access, cred) {
                 Ok(file) => {
                     if flags & sys::O_TRUNC != 0 {
-                        truncated(&node);
+                        node.was_truncated();
                     }
                     Ok(self.handles.insert(id, node, Some(file)))
                 }
