@@ -61,6 +61,7 @@ errnos! {
     EFBIG "beyond the end"
     ENOSPC "no space left"
     ERANGE "out of range"
+    ESRCH "no such process"
     EDEADLK "would wait for itself"
     ENAMETOOLONG "name too long"
     ELOOP "too many symbolic links"
