@@ -182,7 +182,7 @@ pub(crate) mod mounting {
 
     /// Bits of the flags word of FUSE_OPEN, and of a poll mask, that this crate looks at.
     pub(crate) use libc::{
-        O_ACCMODE, O_DIRECT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFDIR, S_IFLNK, S_IFREG,
+        O_ACCMODE, O_DIRECT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG,
     };
 
     /// errno values that decide something in this crate.

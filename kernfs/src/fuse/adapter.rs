@@ -353,7 +353,11 @@ impl Adapter {
         if let Some(kh) = kh {
             handle.arm(kh); // before the look at the event: see there
         }
-        Ok(file.poll())
+        // To a client the dead are ready for the same as what changed; 16 bits say no more.
+        Ok(match file.poll() {
+            PollFlags::DEAD => PollFlags::CHANGED,
+            ready => ready,
+        })
     }
 
     /// The poll handles to wake for a notified file, each once.

@@ -181,7 +181,7 @@ fn an_open_file_of_a_removed_node() {
     assert_eq!(ops.released.load(Ordering::Relaxed), 1);
     assert_eq!(read(&adapter, fh), Err(Errno::ENODEV));
     assert_eq!(write(&adapter, fh, "1"), Err(Errno::ENODEV));
-    assert_eq!(adapter.poll(fh, Some(1)), Ok(PollFlags::DEAD));
+    assert_eq!(adapter.poll(fh, Some(1)), Ok(PollFlags::CHANGED));
     assert_eq!(adapter.getattr(WHO, id, None).unwrap().nlink, 0);
     adapter.release(fh);
     assert_eq!(ops.released.load(Ordering::Relaxed), 1);

@@ -87,13 +87,17 @@ impl Adapter {
         value: &[u8],
         flags: u32,
     ) -> Result<(), Errno> {
+        const BOTH: i32 = sys::XATTR_CREATE | sys::XATTR_REPLACE;
+        let node = self.attributed(who, id)?;
         let how = match flags.cast_signed() {
             0 => XattrHow::Set,
             sys::XATTR_CREATE => XattrHow::Create,
             sys::XATTR_REPLACE => XattrHow::Replace,
+            // Fails either way.
+            BOTH if node.xattr(name).is_ok() => XattrHow::Create,
+            BOTH => XattrHow::Replace,
             _ => return Err(Errno::EINVAL),
         };
-        let node = self.attributed(who, id)?;
         let result = node.set_xattr(name, value, how);
         result.map_err(|error| error.errno())
     }

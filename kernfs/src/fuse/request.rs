@@ -1,7 +1,7 @@
 //! Turns the bytes of a request into a value, and decides which requests are refused outright.
 //!
 //! What is refused, and with which errno, is what sysfs answers: no file is created or removed from outside
-//! (directories are the affair of the tree's owner), fsync works and does nothing. Some errnos have a second meaning for the
+//! (directories are the affair of the tree's owner), fsync of a file works and does nothing. Some errnos have a second meaning for the
 //! kernel: ENOSYS switches an operation off for the whole mount, so it is given only where that is wanted.
 
 use super::abi::{
@@ -236,22 +236,30 @@ fn parse_body(opcode: u32, mut body: &[u8]) -> Option<Request<'_>> {
                 kh: (body.flags & abi::POLL_SCHEDULE_NOTIFY != 0).then_some(body.kh),
             }
         }
-        op::FSYNC | op::FSYNCDIR | op::FLUSH | op::ACCESS | op::DESTROY => Request::Accept,
+        op::FSYNC | op::FLUSH | op::ACCESS | op::DESTROY => Request::Accept,
         op::NOTIFY_REPLY => Request::Ignore,
-        other => Request::Refuse(refusal(other)),
+        other => Request::Refuse(refusal(other, body)),
     })
 }
 
-fn refusal(opcode: u32) -> i32 {
+fn refusal(opcode: u32, body: &[u8]) -> i32 {
     match opcode {
         op::CREATE => sys::EACCES,
+        // A regular file is made as by open(2), to whom a file system without a way to do so is one without the right.
+        op::MKNOD if is_regular(body) => sys::EACCES,
         op::MKNOD | op::SYMLINK | op::LINK | op::UNLINK => sys::EPERM,
-        op::RENAME2 => sys::EINVAL,
+        op::RENAME2 | op::FSYNCDIR => sys::EINVAL,
         op::IOCTL => sys::ENOTTY,
         op::TMPFILE | op::FALLOCATE | op::COPY_FILE_RANGE => sys::EOPNOTSUPP,
         // Locks, LSEEK with holes, STATX, SYNCFS: the kernel falls back for good.
         _ => sys::ENOSYS,
     }
+}
+
+/// Whether the mode, at the head of the body, is that of a regular file.
+fn is_regular(body: &[u8]) -> bool {
+    let mode = body.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
+    mode.is_some_and(|mode| mode & sys::S_IFMT == sys::S_IFREG)
 }
 
 #[cfg(test)]
@@ -343,14 +351,18 @@ mod tests {
 
     #[test]
     fn nothing_is_created_from_outside() {
-        for (opcode, errno) in [
-            (op::CREATE, sys::EACCES),
-            (op::MKNOD, sys::EPERM),
-            (op::RENAME2, sys::EINVAL),
-            (op::IOCTL, sys::ENOTTY),
-            (9999, sys::ENOSYS),
+        let (regular, directory) = (sys::S_IFREG.to_ne_bytes(), sys::S_IFDIR.to_ne_bytes());
+        for (opcode, body, errno) in [
+            (op::CREATE, &b""[..], sys::EACCES),
+            (op::MKNOD, &regular, sys::EACCES),
+            (op::MKNOD, &directory, sys::EPERM),
+            (op::MKNOD, b"", sys::EPERM),
+            (op::RENAME2, b"", sys::EINVAL),
+            (op::FSYNCDIR, b"", sys::EINVAL),
+            (op::IOCTL, b"", sys::ENOTTY),
+            (9999, b"", sys::ENOSYS),
         ] {
-            let bytes = message(opcode, b"");
+            let bytes = message(opcode, body);
             match parse(&bytes) {
                 Some(Ok((_, Request::Refuse(got)))) => assert_eq!(got, errno),
                 other => panic!("{other:?}"),

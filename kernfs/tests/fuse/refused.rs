@@ -35,6 +35,8 @@ fn what_means_nothing_is_accepted_or_refused_as_in_sysfs() {
             let path = setup.at("speed");
             let file = OpenOptions::new().write(true).open(&path).expect("open");
             file.sync_all().expect("fsync");
+            let dir = File::open(&setup.path).expect("open");
+            assert_eq!(errno(dir.sync_all()), libc::EINVAL);
             file.set_len(0).expect("truncate");
             assert_eq!(fs::metadata(&path).expect("stat").len(), 4096);
             assert_eq!(setup.read("speed"), "30\n");

@@ -81,6 +81,9 @@ fn they_are_set_read_listed_and_removed() {
             errno(set(path, "user.b", b"x", libc::XATTR_REPLACE)),
             libc::ENODATA
         );
+        let both = libc::XATTR_CREATE | libc::XATTR_REPLACE;
+        assert_eq!(errno(set(path, "user.a", b"x", both)), libc::EEXIST);
+        assert_eq!(errno(set(path, "user.b", b"x", both)), libc::ENODATA);
         set(path, "user.a", b"three", libc::XATTR_REPLACE).expect("set");
         set(path, "trusted.t", b"", libc::XATTR_CREATE).expect("set");
         assert_eq!(get(path, "user.a", 10).expect("get"), b"three");
