@@ -26,7 +26,7 @@
 //! | some binary attributes can be mapped | privately all, shared none |
 //! | O_TRUNC and a write leave the size | stat(2) and SEEK_END at that very moment may find it cut to nothing, or to what was written |
 //! | a mapping has nothing to do with the size | a private one of text may make it the length of the text, until stat(2) asks again |
-//! | splice(2) and sendfile(2) read | since Linux 6.5: what there was when the file was opened or last written through the mount |
+//! | splice(2) and sendfile(2) read | since Linux 6.5: what there was when the file was opened or last written through the mount, nothing of a file of size 0 |
 //! | mounts of one tree with one name space are one file system | each has a device number of its own |
 //! | an offset in a directory is a hash of 31 bits | 63 bits, of which no two are equal |
 //! | statfs(2) tells the type | the type is FUSE |
