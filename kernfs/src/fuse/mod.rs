@@ -18,6 +18,7 @@
 //! | in sysfs | through the mount |
 //! |---|---|
 //! | lseek(2) on a removed file is ENODEV | it works: the kernel does not ask us |
+//! | a write of nothing to a removed file is ENODEV | 0: the kernel does not ask us |
 //! | offsets in a file end at 2^31 (before Linux 7) | at 2^63 |
 //! | a removed node keeps its link count (before Linux 7) | it has none |
 //! | a descriptor on something removed shows its path | with " (deleted)" |
@@ -30,6 +31,7 @@
 //! | mounts of one tree with one name space are one file system | each has a device number of its own |
 //! | an offset in a directory is a hash of 31 bits | 63 bits, of which no two are equal |
 //! | statfs(2) tells the type | the type is FUSE |
+//! | a file handle is 8 bytes, the inode number (cgroup) | 12, FUSE's own |
 //! | no file handles, if the tree has none | before Linux 6.9: some that lead nowhere |
 //! | a name has up to 4095 bytes | found so, with older kernels up to 1024; listed up to 4072, as programs read directories by the page |
 //! | inotify hears of what the owner does | of notifications with [`Options::inotify`], of what is made and removed never |
