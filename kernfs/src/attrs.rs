@@ -133,11 +133,18 @@ impl Node {
     }
 
     fn change_xattrs(&self, change: impl FnOnce(&Xattrs) -> Result<Xattrs>) -> Result<()> {
+        // The first record brings times of its own. (Of two at a time both may tell: a hint to look.)
+        let had_times = self.0.record(&Memb::read_lock()).is_some();
         self.0.update(|record| {
             let none = Xattrs::default();
             let new = change(record.xattrs.as_deref().unwrap_or(&none))?;
             record.xattrs = Some(Arc::new(new));
             Ok(())
-        })
+        })?;
+        if !had_times {
+            let id = self.id();
+            self.0.tree.queue.tell(|watch| watch.attributes_changed(id));
+        }
+        Ok(())
     }
 }

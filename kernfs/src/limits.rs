@@ -44,7 +44,7 @@ impl Limits {
     }
 
     /// No user's mkdir makes, and no user's rename brings, a directory to more than this many levels below the root
-    /// (EAGAIN).
+    /// (EAGAIN). Looked at when the call begins: of several at a time, each may go as deep as if it came alone.
     pub const fn depth(self, depth: u32) -> Self {
         Self { depth, ..self }
     }

@@ -49,6 +49,20 @@ impl Place {
         if key.starts_with(|first: char| first.is_ascii_digit()) {
             key.insert(0, '_');
         }
+        // A label of that name may be there already.
+        let taken = |key: &str| {
+            place
+                .labels
+                .split("\",")
+                .any(|label| label.split('=').next() == Some(key))
+        };
+        if taken(&key) {
+            let numbered = (2..).map(|n: u32| format!("{key}_{n}"));
+            key = numbered
+                .into_iter()
+                .find(|key| !taken(key))
+                .unwrap_or_default();
+        }
         let separator = if place.labels.is_empty() { "" } else { "," };
         let value = String::from_utf8_lossy(name);
         let value = value
@@ -85,10 +99,10 @@ impl Dir {
     /// The numbers in this directory and below as OpenMetrics text, to be served at `/metrics` as
     /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
     ///
-    /// Each file that shows one number and that everybody may read is a sample. Its metric is `prefix`, the directories
+    /// Each file that shows one number and that everybody may read, as far as modes say it, is a sample. Its metric is `prefix`, the directories
     /// on the way and its own name, with underscores; what a name may not have becomes an underscore. A directory whose
     /// name begins with a digit is no part of the name but a label, called after the directory above: `conn/7/bytes` is
-    /// `conn_bytes{conn="7"}`. A name that ends in `_total` makes a counter, others are gauges. Of two files that would
+    /// `conn_bytes{conn="7"}`. A name that ends in `_total` makes a counter, if it is not negative; others are gauges. Of two files that would
     /// be the same sample one is shown. Left out: files that [may block](Has::MAY_BLOCK), and those in name spaces.
     ///
     /// Runs the callbacks `open`, `show` and `release` of each file, one after the other; a file whose callback fails, or
@@ -120,9 +134,6 @@ impl Dir {
         let mut families = BTreeMap::<String, Family>::new();
         let mut top = Place::default();
         push_name(&mut top.name, prefix.as_bytes());
-        if top.name.starts_with(|first: char| first.is_ascii_digit()) {
-            top.name.insert(0, '_');
-        }
         // No recursion: trees may be deeper than stacks.
         let mut dirs = vec![(self.clone(), top)];
         while let Some((dir, place)) = dirs.pop() {
@@ -132,6 +143,9 @@ impl Dir {
                     continue;
                 };
                 if let Some(below) = node.as_dir() {
+                    if below.mode() & 0o001 == 0 {
+                        continue; // not everybody may go there
+                    }
                     dirs.push((below, place.below(&above, &entry.name)));
                 } else if let Some(file) = node.as_file()
                     && let Some(number) = number(&file)
@@ -148,12 +162,15 @@ impl Dir {
 
 /// Adds a sample, unless there is one of that name and labels, or a metric of that name and another type.
 fn add(families: &mut BTreeMap<String, Family>, name: &str, labels: &str, number: String) {
-    // Counters do not go below 0.
-    let stem = name
-        .strip_suffix("_total")
-        .filter(|_| !number.starts_with('-'));
+    let digit = name.starts_with(|first: char| first.is_ascii_digit());
+    let name = format!("{}{name}", if digit { "_" } else { "" });
+    let stem = name.strip_suffix("_total");
     let is_counter = stem.is_some();
-    let family = families.entry(stem.unwrap_or(name).to_owned());
+    // Counters do not go below 0, and have a name.
+    if is_counter && (number.starts_with('-') || stem == Some("")) {
+        return;
+    }
+    let family = families.entry(stem.unwrap_or(&name).to_owned());
     let family = family.or_insert_with(|| Family {
         is_counter,
         samples: BTreeMap::new(),
@@ -212,6 +229,29 @@ mod tests {
     }
 
     #[test]
+    fn a_file_below_a_closed_directory_was_told_to_everybody() {
+        let root = Root::new();
+        let closed = root.create_dir("closed", 0o750).unwrap();
+        closed.attr("a", ro(|| 1)).unwrap();
+        assert_eq!(root.open_metrics("x"), "# EOF\n");
+    }
+
+    #[test]
+    fn one_label_came_twice() {
+        let root = Root::new();
+        let mut dir = root.dir();
+        for name in ["conn", "7", "conn", "8"] {
+            dir = dir.create_dir(name, 0o755).unwrap();
+        }
+        dir.attr("x", ro(|| 1)).unwrap();
+        root.attr("_total", ro(|| 1)).unwrap();
+        root.attr("1min", ro(|| 1)).unwrap();
+        let expected = "# TYPE _1min gauge\n_1min 1\n\
+                        # TYPE conn_conn_x gauge\nconn_conn_x{conn=\"7\",conn_2=\"8\"} 1\n# EOF\n";
+        assert_eq!(root.open_metrics(""), expected);
+    }
+
+    #[test]
     fn odd_names_are_names_and_no_sample_comes_twice() {
         let root = Root::new();
         let dir = root.create_dir("7\"\\\n", 0o755).unwrap();
@@ -222,8 +262,7 @@ mod tests {
         // A gauge and a counter would be one metric.
         root.attr("hits_total", ro(|| 3)).unwrap();
         root.attr("below_total", ro(|| -3)).unwrap();
-        let expected = "# TYPE _9_below_total gauge\n_9_below_total -3\n\
-                        # TYPE _9_hits counter\n_9_hits_total 3\n\
+        let expected = "# TYPE _9_hits counter\n_9_hits_total 3\n\
                         # TYPE _9_rx_bytes gauge\n_9_rx_bytes{id=\"7\\\"\\\\\\n\"} 1\n\
                         # TYPE _9_up gauge\n\
                         _9_up{id=\"7\\\"\\\\\\n\",_7___=\"10.0.0.1:80\"} 1\n# EOF\n";

@@ -59,7 +59,7 @@ pub(crate) fn process() -> u32 {
         // forgets the handler.
         let ret = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
         if ret == 0 {
-            in_child();
+            PROCESS.store(std::process::id(), Ordering::Relaxed);
         }
     }
     match PROCESS.load(Ordering::Relaxed) {
@@ -167,14 +167,14 @@ fn owned(ret: libc::c_int) -> io::Result<OwnedFd> {
 pub(crate) mod mounting {
     //! mount(2), umount2(2), /dev/fuse and the signals of a daemon that has a mount.
 
-    use std::ffi::CStr;
+    use std::ffi::{CStr, CString, OsStr};
     use std::fs::{File, OpenOptions};
     use std::io;
     use std::mem::MaybeUninit;
     use std::ops::Deref;
-    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsRawFd, RawFd};
+    use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    use std::path::Path;
     use std::sync::atomic::{AtomicI32, Ordering};
 
     use super::set_mask;
@@ -228,7 +228,7 @@ pub(crate) mod mounting {
             match noted.swap(-1, Ordering::Relaxed) {
                 -1 => {}
                 // SAFETY: a descriptor of ours. Whoever has its `Device` belongs to the parent's threads, or to a
-                // `Mount` that does nothing in a child.
+                // `Mount`, which does nothing in a child; a service thread that forks in a callback ends after it.
                 fd => drop(unsafe { libc::close(fd) }),
             }
         }
@@ -333,15 +333,34 @@ pub(crate) mod mounting {
         Ok(item.revents & libc::POLLERR != 0)
     }
 
-    /// truncate(2) to nothing.
-    pub(crate) fn truncate(path: &CStr) -> io::Result<()> {
-        // SAFETY: a NUL-terminated string that lives over the call.
-        check(unsafe { libc::truncate(path.as_ptr(), 0) })
+    /// Truncates the file at `path` below `dir` to nothing, if that leads over no mount and no link. (EXDEV, ELOOP.)
+    pub(crate) fn truncate_below(dir: &File, path: &CStr) -> io::Result<()> {
+        let mut how = MaybeUninit::<libc::open_how>::zeroed();
+        // SAFETY: plain integers, for which zero means nothing.
+        let how = unsafe { how.assume_init_mut() };
+        how.flags = (libc::O_PATH | libc::O_CLOEXEC).unsigned_abs().into();
+        how.resolve = libc::RESOLVE_NO_XDEV | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_BENEATH;
+        let size = size_of::<libc::open_how>();
+        // SAFETY: an open descriptor, a NUL-terminated string and an open_how of that size; all live over the call.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                dir.as_raw_fd(),
+                path.as_ptr(),
+                &raw const *how,
+                size,
+            )
+        };
+        let file = super::owned(libc::c_int::try_from(fd).unwrap_or(-1))?;
+        let place = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        // SAFETY: a NUL-terminated string that lives over the call. It leads to what was opened, whatever is where now.
+        check(unsafe { libc::truncate(place.as_ptr(), 0) })
     }
 
     /// Opens a directory as a place only (O_PATH).
-    pub(crate) fn open_path(path: &Path) -> io::Result<File> {
+    pub(crate) fn open_path(path: &CStr) -> io::Result<File> {
         let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let path = OsStr::from_bytes(path.to_bytes());
         OpenOptions::new().read(true).custom_flags(flags).open(path)
     }
 
@@ -364,6 +383,15 @@ pub(crate) mod mounting {
 
     /// statx(2) for the mount id only: asks no file system for fresh attributes, follows no link.
     pub(crate) fn mount_id(path: &CStr, kind: IdKind) -> io::Result<MountId> {
+        statx(libc::AT_FDCWD, path, libc::AT_SYMLINK_NOFOLLOW, kind)
+    }
+
+    /// The same of something that is open.
+    pub(crate) fn mount_id_of(file: &File, kind: IdKind) -> io::Result<MountId> {
+        statx(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH, kind)
+    }
+
+    fn statx(dir: RawFd, path: &CStr, flags: libc::c_int, kind: IdKind) -> io::Result<MountId> {
         let mask = match kind {
             IdKind::Listed => libc::STATX_MNT_ID,
             IdKind::Unique => libc::STATX_MNT_ID | libc::STATX_MNT_ID_UNIQUE,
@@ -372,9 +400,9 @@ pub(crate) mod mounting {
         // SAFETY: `path` is NUL-terminated, `out` is one statx the kernel may write.
         let ret = unsafe {
             libc::statx(
-                libc::AT_FDCWD,
+                dir,
                 path.as_ptr(),
-                libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC,
+                flags | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC,
                 mask,
                 out.as_mut_ptr(),
             )

@@ -153,9 +153,11 @@ impl Dir {
         name::check(name)?;
         let mode = mode::check(mode)?;
         let tree = &node.tree;
-        tree.limits
-            .check_nodes(tree.nodes.load(Ordering::Relaxed))?;
-        check_depth("mkdir", node, 1)?;
+        if tree.has_syscalls() {
+            tree.limits
+                .check_nodes(tree.nodes.load(Ordering::Relaxed))?;
+            check_depth("mkdir", node, 1)?;
+        }
         let call = Call::new("mkdir", [node, node], caller.into(), Location::caller());
         call.run(|ops, cx| ops.mkdir(cx, node, name, mode))
     }
@@ -209,7 +211,9 @@ impl Node {
         if !Arc::ptr_eq(&node.tree, &parent.tree) {
             return Err(path::error(Errno::EINVAL, "rename into another tree", node));
         }
-        check_depth("rename", parent, height(node))?;
+        if node.tree.has_syscalls() {
+            check_depth("rename", parent, height(node))?;
+        }
         let call = Call::new("rename", [node, parent], caller.into(), Location::caller());
         call.run(|ops, cx| ops.rename(cx, node, parent, name))
     }

@@ -9,12 +9,12 @@
 //!
 //! Left out: mmap, which the kernel does not hand on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::abi;
 use super::handles::{Handle, Handles};
 use super::retry::Retries;
-use super::table::NodeTable;
+use super::table::{News, NodeTable};
 use crate::cred::{Caller, Cred};
 use crate::error::Errno;
 use crate::flags::{OpenFlags, PollFlags};
@@ -34,6 +34,7 @@ pub(super) struct Adapter {
     nodes: Arc<NodeTable>,
     handles: Handles,
     retries: Retries,
+    stale: Mutex<Vec<News>>,
 }
 
 /// Directory offsets of "." and ".."; the tree's own keys are larger.
@@ -51,6 +52,7 @@ impl Adapter {
             nodes: Arc::default(),
             handles: Handles::default(),
             retries: Retries::default(),
+            stale: Mutex::default(),
         }
     }
 
@@ -96,6 +98,15 @@ impl Adapter {
         result
     }
 
+    fn stale(&self) -> MutexGuard<'_, Vec<News>> {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names that were entered for lookups which found them gone.
+    pub(super) fn take_stale(&self) -> Vec<News> {
+        std::mem::take(&mut *self.stale())
+    }
+
     /// LOOKUP: counts one lookup of what it found, to be given back by [`forget`](Self::forget).
     pub(super) fn lookup(&self, who: u32, parent: u64, name: &[u8]) -> Result<Stat, Errno> {
         if name == b"." || name == b".." {
@@ -111,6 +122,13 @@ impl Adapter {
             step("remembered");
             if self.live_child(&dir, name).as_ref() != Some(&node) {
                 self.forget(node.id(), 1);
+                // Its name stays entered, for a LOOKUP beside this one may have answered by it: to be told as if the
+                // news of the change came now.
+                self.stale().push(News::Entry {
+                    parent: dir.id(),
+                    name: name.into(),
+                    node: node.id(),
+                });
                 continue;
             }
             let stat = node.stat();

@@ -94,8 +94,12 @@ impl Adapter {
             sys::XATTR_CREATE => XattrHow::Create,
             sys::XATTR_REPLACE => XattrHow::Replace,
             // Fails either way.
-            BOTH if node.xattr(name).is_ok() => XattrHow::Create,
-            BOTH => XattrHow::Replace,
+            BOTH => {
+                return Err(match node.xattr(name) {
+                    Ok(_) => Errno::EEXIST,
+                    Err(error) => error.errno(),
+                });
+            }
             _ => return Err(Errno::EINVAL),
         };
         let result = node.set_xattr(name, value, how);

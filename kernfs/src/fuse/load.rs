@@ -22,7 +22,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// A thread is there.
+    /// A thread is there, or about to be.
     pub(super) fn arrives(&self) {
         self.idle.fetch_add(1, Ordering::Relaxed);
     }

@@ -19,7 +19,7 @@ use super::listener::Listener;
 use super::mountpoint::{self, Place};
 use super::notifier::Notifier;
 use super::options::Options;
-use super::poker::{self, Poker};
+use super::poker::Poker;
 use super::session::Session;
 use super::threads::{Threads, join, spawn};
 use crate::error::{Errno, Error, Result};
@@ -107,13 +107,7 @@ impl Mount {
             }
         );
         let place = Place::mount(&path, target, &data)?;
-        match Live::start(
-            root,
-            &path,
-            place.clone(),
-            Arc::new(Channel::new(device)),
-            options,
-        ) {
+        match Live::start(root, place.clone(), Arc::new(Channel::new(device)), options) {
             Ok(live) => Ok(Self {
                 path,
                 live: Some(live),
@@ -135,16 +129,18 @@ impl Mount {
         let connected = |live: &Live| live.channel.is_disconnected().is_ok_and(|ended| !ended);
         self.live
             .as_ref()
-            .is_some_and(|live| connected(live) && live.place.is_ours())
+            .is_some_and(|live| live.is_here() && connected(live) && live.place.is_ours())
     }
 
     /// Waits until the kernel knows of every change and every notification of the tree made before the
     /// call: names that are gone cannot be stat'ed any more, pollers are woken. For tests, mostly.
     ///
+    /// What inotify hears ([`Options::inotify`]) may come later.
+    ///
     /// Not from a callback that was called through the mount, nor with a lock held that one of
     /// [`SyscallOps`](crate::SyscallOps) takes: the kernel holds a directory's lock meanwhile, which the news waits for.
     pub fn flush(&self) {
-        if let Some(live) = &self.live {
+        if let Some(live) = self.live.as_ref().filter(|live| live.is_here()) {
             live.watching.flush();
             live.session.notifier.flush();
         }
@@ -168,7 +164,7 @@ impl Mount {
 
     fn end(&mut self) -> Result<()> {
         match self.live.take() {
-            Some(live) if live.pid == process::id() => live.end(),
+            Some(live) if live.is_here() => live.end(),
             Some(live) => {
                 // A forked child: threads, locks, heap and mount are the parent's.
                 let _leaked = ManuallyDrop::new((live, std::mem::take(&mut self.path)));
@@ -203,18 +199,12 @@ fn no_device(error: &std::io::Error) -> Error {
 impl Live {
     /// The connection is new: nothing was read from it. On an error the caller unmounts, and the threads
     /// that were started already end.
-    fn start(
-        root: &Root,
-        path: &Path,
-        place: Place,
-        channel: Arc<Channel>,
-        options: &Options,
-    ) -> Result<Self> {
+    fn start(root: &Root, place: Place, channel: Arc<Channel>, options: &Options) -> Result<Self> {
         init::handshake(&channel, root.flags())?;
         let adapter = Arc::new(Adapter::new(root.dir(), options.ns));
         let notifier = Arc::new(Notifier::new(adapter.nodes()));
         let poker = match options.inotify {
-            true => Some((Arc::default(), poker::way_in(path)?)),
+            true => Some((Arc::default(), place.way_in()?)),
             false => None,
         };
         let watching = root.watch(Arc::new(Listener {
@@ -243,7 +233,8 @@ impl Live {
         let poker = match poker {
             Some((poker, way)) => {
                 let (pokes, root) = (Arc::clone(&poker), root.dir());
-                let body = move || pokes.run(&root, way);
+                let ns = options.ns;
+                let body = move || pokes.run(&root, ns, way);
                 let thread = spawn("kernfs-poke".into(), body).inspect_err(undo)?;
                 Some((poker, thread))
             }
@@ -263,6 +254,11 @@ impl Live {
         })
     }
 
+    /// Whether this is not a forked child, where threads, locks and descriptors of the mount are not.
+    fn is_here(&self) -> bool {
+        self.pid == process::id()
+    }
+
     fn end(self) -> Result<()> {
         // Its way into the mount makes that busy. If it waits for a client, the end of the connection wakes it.
         let poker = self.poker.and_then(|(poker, thread)| match poker.close() {
@@ -273,14 +269,15 @@ impl Live {
             false => Some(thread),
         });
         let ended = self.place.unmount();
-        poker.into_iter().for_each(join);
+        // Before anything is waited for: the news may wait for the lock of a directory, and a poke for that of a file,
+        // which a client has whose callback waits until it is told to end.
+        self.session.close();
         exit::done(self.exit_key);
         drop(self.watching);
-        // Before anything is waited for: the news may wait for the lock of a directory, which a client has whose
-        // callback waits.
         let service = self.service.close();
-        self.session.close();
+        self.session.close(); // again: what a thread began to run that came meanwhile
         self.session.notifier.close();
+        poker.into_iter().for_each(join); // its way in may be the last that keeps the connection
         // Somebody else may have detached it while it was busy, or it lives on in another mount namespace, or
         // we may not unmount. Then the threads go on, answer ENODEV, and end with the connection.
         if self.channel.is_disconnected().unwrap_or(true) {

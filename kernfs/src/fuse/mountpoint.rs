@@ -193,6 +193,19 @@ impl Place {
             .is_ok_and(|mount| mount.is_root && mount.id == self.id)
     }
 
+    /// A way into the mount that keeps nothing open but itself.
+    pub(super) fn way_in(&self) -> Result<fs::File> {
+        let way = sys::open_path(&self.target);
+        let ours = |way: &fs::File| sys::mount_id_of(way, sys::IdKind::Unique);
+        match way.and_then(|way| Ok((ours(&way)?.id == self.id, way))) {
+            Ok((true, way)) => Ok(way),
+            Ok((false, _)) => {
+                Err(Errno::EBUSY.because("something else was mounted there meanwhile"))
+            }
+            Err(error) => Err(errno(&error).because("no way into the mount, which inotify needs")),
+        }
+    }
+
     /// Unmounts if it is still ours. Whoever has a file of it open gets ENOTCONN from then on.
     pub(super) fn unmount(&self) -> Result<()> {
         if !self.is_ours() {

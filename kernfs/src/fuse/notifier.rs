@@ -8,8 +8,8 @@
 //! News are queued once, and only if the kernel knows what they are about ([`super::table`]). So a tree that changes
 //! faster than the kernel forgets fills the queue up to what the kernel itself remembers.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::abi::{NotifyInvalEntry, NotifyInvalInode, notify};
@@ -73,6 +73,11 @@ impl Queue {
     }
 }
 
+thread_local! {
+    /// How many news this thread ever had. Read back around a callback: what others change meanwhile is not its doing.
+    static CHANGES: Cell<u64> = const { Cell::new(0) };
+}
+
 /// The queue and its thread's state.
 #[derive(Debug)]
 pub(super) struct Notifier {
@@ -83,8 +88,6 @@ pub(super) struct Notifier {
     work: Condvar,
     /// A job was sent, or the queue was closed.
     progress: Condvar,
-    /// How many news there ever were.
-    changes: AtomicU64,
 }
 
 impl Notifier {
@@ -94,7 +97,6 @@ impl Notifier {
             queue: Mutex::default(),
             work: Condvar::new(),
             progress: Condvar::new(),
-            changes: AtomicU64::new(0),
         }
     }
 
@@ -110,8 +112,7 @@ impl Notifier {
             return; // nobody is left to tell
         }
         for news in all {
-            // Relaxed: read back only by the thread that pushed, around its own callback.
-            self.changes.fetch_add(1, Ordering::Relaxed);
+            CHANGES.set(CHANGES.get().wrapping_add(1));
             // Under the lock of the queue: what is queued according to the table stands before a reply that comes now.
             if self.nodes.queue(&news) {
                 queue.push(Job::News(news));
@@ -142,9 +143,25 @@ impl Notifier {
         self.work.notify_one();
     }
 
-    /// A number that differs after the calling thread changed the tree.
-    pub(super) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+    /// A number that differs after the calling thread changed a tree.
+    pub(super) fn changes() -> u64 {
+        CHANGES.get()
+    }
+
+    /// Sends the reply to a request now, if it waits here: its client has got a signal.
+    pub(super) fn hurry(&self, unique: u64) -> bool {
+        let mut queue = self.lock();
+        let is_it = |job: &Job| matches!(job, Job::Reply(reply) if reply.unique == unique);
+        let at = queue.jobs.iter().position(|(_, job)| is_it(job));
+        let job = at.and_then(|at| queue.jobs.remove(at));
+        drop(queue);
+        match job {
+            Some((_, Job::Reply(reply))) => {
+                reply.send();
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Waits until all that was queued before the call has been sent.

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::thread;
 
 use super::abi::{Field, NotifyInvalEntry, NotifyInvalInode, OutHeader, ROOT_ID, notify};
 use super::adapter::Adapter;
 use super::channel::Channel;
 use super::listener::Listener;
-use super::notifier::Notifier;
+use super::notifier::{Notifier, Reply};
 use super::table::News;
 use crate::attr::ro;
 use crate::cred::Caller;
@@ -233,4 +234,40 @@ fn a_name_that_is_taken_away_under_a_lookup_is_not_found() {
             assert_eq!(found, Err(Errno::ENOENT));
         }
     }
+}
+
+/// A signal for its client was answered EAGAIN again and again, as long as the reply waited behind news.
+#[test]
+fn a_reply_that_waits_is_sent_when_its_client_gets_a_signal() {
+    let setup = Setup::new(Root::new());
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let channel = Arc::new(Channel::new(File::from(OwnedFd::from(writer)).into()));
+    setup.root.attr("a", ro(|| 1)).unwrap();
+    setup.lookup("a").unwrap();
+    setup.root.remove_by_name("a").unwrap();
+    let before = setup.notifier.len();
+    setup.notifier.defer(Reply {
+        channel,
+        unique: 7,
+        payload: Err(5),
+    });
+    assert!(!setup.notifier.hurry(6) && setup.notifier.len() == before + 1);
+    assert!(setup.notifier.hurry(7) && setup.notifier.len() == before);
+    let mut bytes = [0; 16];
+    reader.read_exact(&mut bytes).unwrap();
+    let header = OutHeader::take(&mut &bytes[..]).unwrap();
+    assert_eq!((header.unique, header.error), (7, -5));
+    assert!(!setup.notifier.hurry(7));
+}
+
+#[test]
+fn what_others_change_is_not_this_threads_doing() {
+    let setup = Setup::new(Root::new());
+    let before = Notifier::changes();
+    thread::scope(|scope| {
+        scope.spawn(|| setup.root.create_dir("a", 0o755).unwrap());
+    });
+    assert_eq!(Notifier::changes(), before);
+    setup.root.create_dir("b", 0o755).unwrap();
+    assert_ne!(Notifier::changes(), before);
 }

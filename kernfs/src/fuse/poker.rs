@@ -11,12 +11,10 @@
 use std::collections::{HashSet, VecDeque};
 use std::ffi::CString;
 use std::fs::File;
-use std::io;
-use std::os::fd::AsRawFd as _;
-use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::node::Dir;
+use crate::ns::Ns;
 use crate::sys::mounting as sys;
 
 #[derive(Debug, Default)]
@@ -78,26 +76,23 @@ impl Poker {
         }
     }
 
-    /// The thread's body. `mount` leads to the root of the mount.
-    pub(super) fn run(&self, root: &Dir, mount: File) {
+    /// The thread's body. `mount` leads to the root of the mount, which shows the name space `ns`.
+    pub(super) fn run(&self, root: &Dir, ns: Option<Ns>, mount: File) {
         while let Some(id) = self.next() {
             let Some(node) = root.by_id(id) else {
                 continue;
             };
-            // If it is renamed meanwhile, nothing or another file of the mount is truncated: that changes nothing.
-            let mut path = format!("/proc/self/fd/{}", mount.as_raw_fd()).into_bytes();
-            path.extend(node.path());
-            if let Ok(path) = CString::new(path) {
-                let _ = sys::truncate(&path); // no permission, or a hidden file: no event
+            // What the mount does not show has no watchers. If it is renamed meanwhile, nothing is truncated, or another
+            // file of the mount: that changes nothing. What somebody has mounted over a part of it is not touched.
+            let path = node.path();
+            if root.walk_ns(&path, ns).as_ref() == Some(&node)
+                && let Ok(path) = CString::new(path.strip_prefix(b"/").unwrap_or(&path))
+            {
+                let _ = sys::truncate_below(&mount, &path); // no permission: no event
             }
         }
         drop(mount);
     }
-}
-
-/// A way into the mount that keeps nothing open but itself.
-pub(super) fn way_in(path: &Path) -> io::Result<File> {
-    sys::open_path(path)
 }
 
 #[cfg(test)]

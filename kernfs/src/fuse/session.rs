@@ -42,6 +42,8 @@ pub(super) struct Session {
     ttl: Duration,
     /// Whether there are extended attributes.
     xattrs: bool,
+    /// The process that it was made in.
+    process: u32,
 }
 
 /// Memory of a service thread, kept from request to request.
@@ -81,6 +83,7 @@ impl Session {
             closing: AtomicBool::new(false),
             ttl: options.cache,
             xattrs: options.xattrs,
+            process: crate::sys::process(),
         }
     }
 
@@ -121,13 +124,15 @@ impl Session {
         };
         let mut buffer = Channel::buffer();
         let mut scratch = Scratch::default();
-        self.load.arrives();
         loop {
             match slot.channel.receive(&mut buffer) {
                 Received::Request(len) => {
                     self.load.begins();
                     let bytes = buffer.get(..len).unwrap_or_default();
                     self.guarded(slot, bytes, &mut scratch);
+                    if self.process != crate::sys::process() {
+                        return; // a callback has forked, and the child came back: this is the parent's work
+                    }
                     self.load.ends();
                 }
                 Received::Again => {}
@@ -174,7 +179,7 @@ impl Session {
         );
         // Not the last three: the kernel holds locks of directories, for which the invalidations wait.
         let may_wait = matches!(request, Request::Read { .. } | Request::Write { .. });
-        let before = self.notifier.changes();
+        let before = Notifier::changes();
         let cancel = if runs_callback {
             slot.begin(unique)
         } else {
@@ -188,7 +193,7 @@ impl Session {
         if matches!(outcome, Ok(Outcome::Silent)) {
             return;
         }
-        if may_wait && self.notifier.changes() != before {
+        if may_wait && Notifier::changes() != before {
             // The callback changed the tree: whoever sees this answer must also see the change. READ and
             // WRITE hold no directory lock in the kernel, so the invalidations cannot wait for us.
             let payload = match outcome {
@@ -228,6 +233,9 @@ impl Session {
                 return;
             }
         }
+        if self.notifier.hurry(target) {
+            return; // it was answered, behind news that may take long
+        }
         // Not in a callback: just read, about to be answered, or answered. EAGAIN makes the kernel send
         // this again unless it was answered; only the channel that has the request accepts it.
         for slot in self.slots() {
@@ -265,7 +273,9 @@ impl Session {
         }
         match request {
             Request::Lookup { name } => {
-                let stat = tree.lookup(who, id, name).map_err(Errno::raw)?;
+                let found = tree.lookup(who, id, name);
+                self.notifier.push(tree.take_stale());
+                let stat = found.map_err(Errno::raw)?;
                 self.put_entry(&stat, self.ttl, out);
                 return Ok(Outcome::Found(stat.id));
             }

@@ -37,7 +37,10 @@ impl Service {
         }
         let serving = Arc::clone(session);
         let body = move || serving.serve(index);
-        threads.push(spawn(format!("kernfs-fuse-{index}"), body)?);
+        // It counts from here on, however late it comes: nobody starts another one meanwhile.
+        session.load.arrives();
+        let thread = spawn(format!("kernfs-fuse-{index}"), body);
+        threads.push(thread.inspect_err(|_| session.load.begins())?);
         Ok(true)
     }
 

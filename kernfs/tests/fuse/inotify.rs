@@ -4,11 +4,13 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 
-use kernfs::Root;
 use kernfs::fuse::Options;
+use kernfs::{Cx, Errno, Has, Ops, Result, Root, RootFlags};
 
-use crate::support::{c_string, poll_now, text, with_options};
+use crate::support::{c_string, mount_tmpfs, poll_now, text, unmount, with_options};
 
 /// An inotify descriptor; blocks.
 struct Watcher(fs::File);
@@ -135,6 +137,81 @@ fn without_the_option_nobody_hears() {
             file.expect("there").notify();
             setup.mount.flush();
             assert_eq!(poll_now(&watcher.0, libc::POLLIN), 0);
+        },
+    );
+}
+
+/// The poke went by the path alone, into what was mounted there.
+#[test]
+fn a_foreign_file_over_the_tree_was_emptied() {
+    with_options(
+        Root::new(),
+        &Options::new().inotify(true),
+        |root| {
+            text(&root.create_dir("dir", 0o755).expect("new"), "speed", "30");
+            text(root, "other", "30");
+        },
+        |setup| {
+            let file = |path: &str| setup.root.walk(path).and_then(|node| node.as_file());
+            let (hidden, other) = (file("dir/speed"), file("other"));
+            mount_tmpfs(&setup.at("dir"));
+            fs::write(setup.at("dir/speed"), "foreign").expect("a tmpfs");
+            let mut watcher = Watcher::new();
+            watcher.add(&setup.at("other"), libc::IN_MODIFY);
+            hidden.expect("there").notify();
+            setup.mount.flush(); // queued before the other one
+            other.expect("there").notify();
+            watcher.read_n(1);
+            assert_eq!(setup.read("dir/speed"), "foreign");
+            unmount(&setup.at("dir"), 0).expect("ours");
+        },
+    );
+}
+
+/// Its write ends when nobody waits for it any more.
+struct Patient(mpsc::Sender<()>);
+
+impl Ops for Patient {
+    const HAS: Has = Has::WRITE;
+    type Open = ();
+
+    fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, cx: &mut Cx<'_>, (): &(), _: &[u8], _: u64) -> Result<usize> {
+        let _ = self.0.send(());
+        while !cx.interrupted() {
+            thread::yield_now();
+        }
+        Err(Errno::EINTR.into())
+    }
+}
+
+/// The end of the mount waited for the poke, the poke for the client's lock of the file, the client for its callback, and
+/// the callback for the end of the mount.
+#[test]
+fn a_mount_that_somebody_else_had_detached_hung_at_its_end() {
+    let (entered, is_entered) = mpsc::channel();
+    let root = Root::with_flags(RootFlags::NONE);
+    with_options(
+        root,
+        &Options::new().inotify(true),
+        |root| {
+            drop(
+                root.create_file("slow", 0o644, 0, Patient(entered))
+                    .expect("new"),
+            )
+        },
+        move |setup| {
+            let path = setup.at("slow");
+            thread::spawn(move || drop(fs::write(path, "x")));
+            is_entered.recv().expect("it is written");
+            let file = setup.root.find("slow").and_then(|node| node.as_file());
+            file.expect("there").notify();
+            setup.mount.flush();
+            unmount(&setup.path, libc::MNT_DETACH).expect("ours");
+            // And the end of the setup unmounts.
         },
     );
 }
