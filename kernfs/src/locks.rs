@@ -16,9 +16,14 @@ use crate::order;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot(u16);
 
-static TABLE: LazyLock<Box<[Mutex<Writer>]>> = LazyLock::new(|| {
+/// On cache lines of its own: who takes its neighbour would wait for it too.
+#[repr(align(128))]
+struct Line(Mutex<Writer>);
+
+static TABLE: LazyLock<Box<[Line]>> = LazyLock::new(|| {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    (0..size(cpus)).map(|_| Mutex::new(Writer::new())).collect()
+    let lines = (0..size(cpus)).map(|_| Line(Mutex::new(Writer::new())));
+    lines.collect()
 });
 
 /// The kernel's sizes.
@@ -50,6 +55,7 @@ impl Slot {
         let order = order::hashed();
         SlotGuard {
             writer: TABLE[usize::from(self.0)]
+                .0
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
             _order: order,
