@@ -1,7 +1,7 @@
 //! How busy the threads of a mount are, for the one that sees to it that there are enough: it sleeps as long as one of the
-//! others waits for requests.
+//! others waits for requests, and where it can do nothing until one comes back.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use urcu::Event;
@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_millis(10);
 pub(super) struct Load {
     /// Who waits for a request, or is about to.
     idle: AtomicUsize,
-    /// How many requests were served.
-    served: AtomicU64,
+    /// Signalled for each request that was served, and when all is over.
+    served: Event,
     /// Nobody waits for requests any more, or all is over.
     full: Event,
     over: AtomicBool,
@@ -37,47 +37,42 @@ impl Load {
 
     /// It waits for the next one.
     pub(super) fn ends(&self) {
-        self.served.fetch_add(1, Ordering::Relaxed);
         self.idle.fetch_add(1, Ordering::Relaxed);
+        self.served.signal();
     }
 
     /// No more threads are needed.
     pub(super) fn close(&self) {
         self.over.store(true, Ordering::Relaxed);
         self.full.signal(); // releases the store
+        self.served.signal();
     }
 
-    /// Waits until a thread more is needed; `false`: until all is over.
-    pub(super) fn wait_for_need(&self) -> bool {
+    /// Waits until a thread more is needed, and tells for [`wait_for_progress`](Self::wait_for_progress) since when;
+    /// `None`: all is over.
+    pub(super) fn wait_for_need(&self) -> Option<u32> {
         loop {
             // First: what is signalled after that ends the sleep, what was signalled before is seen below.
             let seen = self.full.value();
             if self.over.load(Ordering::Relaxed) {
-                return false;
+                return None;
             }
             if self.idle.load(Ordering::Relaxed) > 0 {
                 self.full.wait_while(seen, None);
                 continue;
             }
-            let served = self.served.load(Ordering::Relaxed);
+            let served = self.served.value();
             let changed = self.full.wait_while(seen, Some(PATIENCE));
-            let stuck = self.idle.load(Ordering::Relaxed) == 0
-                && self.served.load(Ordering::Relaxed) == served;
+            let stuck = self.idle.load(Ordering::Relaxed) == 0 && self.served.value() == served;
             if !changed && stuck {
-                return true;
+                return Some(served);
             }
         }
     }
 
-    /// Waits until a request more is served than now.
-    pub(super) fn wait_for_progress(&self) {
-        let served = self.served.load(Ordering::Relaxed);
-        let stands = || self.served.load(Ordering::Relaxed) == served;
-        while stands() && !self.over.load(Ordering::Relaxed) {
-            // Nobody signals that: it happens once in a stuck mount's life that this thread looks 20 times a second.
-            let seen = self.full.value();
-            self.full.wait_while(seen, Some(5 * PATIENCE));
-        }
+    /// Waits until a request was served after `since`, or all is over.
+    pub(super) fn wait_for_progress(&self, since: u32) {
+        self.served.wait_while(since, None);
     }
 }
 
@@ -88,21 +83,23 @@ mod tests {
 
     #[test]
     fn a_thread_more_is_needed_when_all_are_busy_and_none_comes_back() {
-        let load = Load::default();
+        let load = &Load::default();
         load.arrives();
         load.arrives();
         thread::scope(|scope| {
-            let waits = scope.spawn(|| (load.wait_for_need(), load.wait_for_need()));
+            let needed = || load.wait_for_need().is_some();
+            let waits = scope.spawn(move || (needed(), needed()));
             load.begins();
             load.begins();
             // Needed once more: the one that was started for it has not come.
             load.arrives();
             load.begins();
             assert_eq!(waits.join().unwrap(), (true, true));
+            let since = load.wait_for_need().unwrap();
+            let waits = scope.spawn(move || (load.wait_for_progress(since), needed()));
             load.ends();
-            let waits = scope.spawn(|| load.wait_for_need());
             load.close();
-            assert!(!waits.join().unwrap());
+            assert_eq!(waits.join().unwrap(), ((), false));
         });
     }
 }

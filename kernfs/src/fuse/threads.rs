@@ -47,7 +47,7 @@ impl Service {
     /// The body of the thread that sees to it that there are enough.
     fn relieve(&self, session: &Arc<Session>) {
         let mut told = false;
-        while session.load.wait_for_need() {
+        while let Some(since) = session.load.wait_for_need() {
             let started = self.start(session);
             if matches!(started, Ok(true)) {
                 continue;
@@ -64,8 +64,7 @@ impl Service {
                 );
                 let _ = std::io::stderr().write_all(line.as_bytes());
             }
-            // Until one of them comes back: then somebody is idle, or was.
-            session.load.wait_for_progress();
+            session.load.wait_for_progress(since);
         }
     }
 }
