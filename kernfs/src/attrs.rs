@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use urcu::Memb;
 
-use crate::error::{Errno, Result};
+use crate::error::{Errno, Error, Result};
 use crate::flags::RootFlags;
 use crate::mode::{self, Kind, SetAttr};
 use crate::node::Node;
@@ -95,6 +95,20 @@ impl Node {
         let (name, value) = (name.as_ref(), value.as_ref());
         let space = self.xattr_space(name, Errno::EPERM)?;
         self.change_xattrs(|list| list.with(space, name, value, how))
+    }
+
+    /// Why one that must be there and must not be there is not set.
+    #[cfg(feature = "fuse")]
+    pub(crate) fn refuse_xattr(&self, name: &[u8]) -> Error {
+        let space = self.xattr_space(name, Errno::EPERM);
+        let refused = space.and_then(|_| {
+            self.change_xattrs(|list| match list.get(name) {
+                Some(_) => Err(Errno::EEXIST.into()),
+                None => Err(Errno::ENODATA.into()),
+            })
+        });
+        // INVARIANT: the change fails.
+        refused.err().unwrap_or_else(|| Errno::EINVAL.into())
     }
 
     /// Removes an extended attribute.

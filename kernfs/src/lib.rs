@@ -59,8 +59,8 @@
 //! * A change in a directory copies at most 64 pointers, whatever its size.
 //! * In a forked child the tree is dead: every call that can fail answers ENOTCONN at once and touches no lock of the
 //!   parent's; dropping what belongs to a tree does nothing. What needs no lock ([`Dir::find`], [`Node::path`],
-//!   [`Node::stat`], [`Dir::readdir`]) shows the tree as it was at the fork. The child makes no tree of its own, unless it
-//!   execs first: a daemon forks, then calls [`Root::new`].
+//!   [`Node::stat`], [`Dir::readdir`]) shows the tree as it was at the fork. A tree that the child makes is
+//!   dead as well: a daemon forks, then calls [`Root::new`].
 //! * [`File::open`] is for the process itself and asks for nobody's permission but what
 //!   [`RootFlags::EXTRA_OPEN_PERM_CHECK`] says; [`File::open_as`] checks the modes for somebody else, as a mount does.
 //! * A read clears the change for all who share that open file: who waits opens his own.

@@ -43,6 +43,8 @@ struct Shared {
     shared: AtomicBool,
     /// Open files through which somebody was.
     sharers: AtomicUsize,
+    /// The process that it was made in.
+    process: u32,
 }
 
 /// A memfd that nobody can seal: revocation must be able to shrink it.
@@ -66,6 +68,7 @@ impl Memory {
             size,
             shared: AtomicBool::new(false),
             sharers: AtomicUsize::new(0),
+            process: sys::process(),
         })))
     }
 
@@ -75,14 +78,19 @@ impl Memory {
         self.0.size
     }
 
-    fn with<R>(&self, f: impl FnOnce(&File) -> R) -> R {
-        f(&self.0.file.read().unwrap_or_else(PoisonError::into_inner))
+    fn with<R>(&self, f: impl FnOnce(&File) -> io::Result<R>) -> Result<R> {
+        if self.0.process != sys::process() {
+            // A thread of the parent may have held the lock; and what is in it is the parent's.
+            return Err(Errno::ENOTCONN.because("access to memory in a forked child"));
+        }
+        let file = self.0.file.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(f(&file)?)
     }
 
     /// Copies bytes out; tells how many there were.
     ///
     /// # Errors
-    /// As pread(2).
+    /// As pread(2). ENOTCONN: in a forked child.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let Ok(left) = usize::try_from(self.0.size.saturating_sub(offset)) else {
             return Err(Errno::EINVAL.into());
@@ -105,7 +113,8 @@ impl Memory {
     /// Copies bytes in.
     ///
     /// # Errors
-    /// EFBIG: they would reach beyond the end; nothing was written. ENOSPC: no memory.
+    /// EFBIG: they would reach beyond the end; nothing was written. ENOSPC: no memory. ENOTCONN: in a
+    /// forked child.
     pub fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
         let end = offset.checked_add(data.len() as u64);
         if end.is_none_or(|end| end > self.0.size) {
@@ -116,7 +125,7 @@ impl Memory {
             );
             return Err(Errno::EFBIG.because(what));
         }
-        Ok(self.with(|file| file.write_all_at(data, offset))?)
+        self.with(|file| file.write_all_at(data, offset))
     }
 
     /// A descriptor for another process, until it is revoked. `READ`: one that is open for reading only. `counted`:

@@ -15,6 +15,8 @@ struct Place {
     name: String,
     /// As they stand between the braces.
     labels: String,
+    /// Their names.
+    keys: Vec<String>,
 }
 
 /// The samples of one metric, by their labels.
@@ -46,22 +48,15 @@ impl Place {
         }
         let mut key = String::new();
         push_name(&mut key, if above.is_empty() { b"id" } else { above });
-        if key.starts_with(|first: char| first.is_ascii_digit()) {
-            key.insert(0, '_');
+        // Names that begin so are the collectors' own.
+        if key.starts_with(|first: char| first.is_ascii_digit()) || key.starts_with("__") {
+            key.insert_str(0, "dir_");
         }
-        // A label of that name may be there already.
-        let taken = |key: &str| {
-            place
-                .labels
-                .split("\",")
-                .any(|label| label.split('=').next() == Some(key))
-        };
-        if taken(&key) {
-            let numbered = (2..).map(|n: u32| format!("{key}_{n}"));
-            key = numbered
-                .into_iter()
-                .find(|key| !taken(key))
-                .unwrap_or_default();
+        let plain = key.clone();
+        let mut n = 2;
+        while place.keys.contains(&key) {
+            key = format!("{plain}_{n}");
+            n += 1;
         }
         let separator = if place.labels.is_empty() { "" } else { "," };
         let value = String::from_utf8_lossy(name);
@@ -70,6 +65,7 @@ impl Place {
             .replace('"', "\\\"")
             .replace('\n', "\\n");
         let _ = write!(place.labels, "{separator}{key}=\"{value}\""); // a String takes all
+        place.keys.push(key);
         place
     }
 }
@@ -265,7 +261,7 @@ mod tests {
         let expected = "# TYPE _9_hits counter\n_9_hits_total 3\n\
                         # TYPE _9_rx_bytes gauge\n_9_rx_bytes{id=\"7\\\"\\\\\\n\"} 1\n\
                         # TYPE _9_up gauge\n\
-                        _9_up{id=\"7\\\"\\\\\\n\",_7___=\"10.0.0.1:80\"} 1\n# EOF\n";
+                        _9_up{id=\"7\\\"\\\\\\n\",dir_7___=\"10.0.0.1:80\"} 1\n# EOF\n";
         assert_eq!(root.open_metrics("9"), expected);
     }
 }

@@ -59,7 +59,7 @@ pub struct Stats {
 
 impl Root {
     /// An empty tree, with [`RootFlags::EXTRA_OPEN_PERM_CHECK`]. Its nodes belong to the effective user
-    /// and group of now.
+    /// and group of now. In a forked child of a process that had one it is dead: every call answers ENOTCONN.
     #[doc(alias = "kernfs_create_root")]
     #[expect(
         clippy::new_without_default,

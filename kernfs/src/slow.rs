@@ -68,8 +68,9 @@ fn slots() -> MutexGuard<'static, Vec<Arc<Slot>>> {
     SLOTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes the slot off the list when its thread ends.
-struct Own(Arc<Slot>);
+/// Takes the slot off the list when its thread ends. In a forked child, where another thread may have held the lock of the
+/// list, it stays. With the process that it was made in.
+struct Own(Arc<Slot>, u32);
 
 impl Own {
     fn new() -> Self {
@@ -83,13 +84,15 @@ impl Own {
             entries: Default::default(),
         });
         slots().push(Arc::clone(&slot));
-        Self(slot)
+        Self(slot, sys::process())
     }
 }
 
 impl Drop for Own {
     fn drop(&mut self) {
-        slots().retain(|slot| !Arc::ptr_eq(slot, &self.0));
+        if self.1 == sys::process() {
+            slots().retain(|slot| !Arc::ptr_eq(slot, &self.0));
+        }
     }
 }
 

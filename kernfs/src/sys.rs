@@ -36,11 +36,20 @@ pub(crate) fn thread_id() -> i32 {
     unsafe { libc::gettid() }
 }
 
+/// Set in a forked child of a process that had a tree.
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the process is a forked child of one that had a tree: its threads may have held locks that all trees share.
+pub(crate) fn is_forked() -> bool {
+    FORKED.load(Ordering::Relaxed)
+}
+
 /// The process, as far as fork(2) made it one: a number that is another one in a forked child. One load; and a system
 /// call where the handler could not be registered. Not seen: a child made by clone(2) or vfork(2) themselves.
 pub(crate) fn process() -> u32 {
     extern "C" fn in_child() {
         // Relaxed: the child has one thread.
+        FORKED.store(true, Ordering::Relaxed);
         PROCESS.store(std::process::id(), Ordering::Relaxed);
         #[cfg(feature = "fuse")]
         mounting::close_in_child();
@@ -228,7 +237,8 @@ pub(crate) mod mounting {
             match noted.swap(-1, Ordering::Relaxed) {
                 -1 => {}
                 // SAFETY: a descriptor of ours. Whoever has its `Device` belongs to the parent's threads, or to a
-                // `Mount`, which does nothing in a child; a service thread that forks in a callback ends after it.
+                // `Mount`, which does nothing in a child; a service thread whose callback forks neither answers
+                // nor reads in the child.
                 fd => drop(unsafe { libc::close(fd) }),
             }
         }

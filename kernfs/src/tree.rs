@@ -1,12 +1,13 @@
 //! What all nodes of a tree share: the locks of those who change it, the ids, the listeners.
 //!
-//! Lock order, outer first. None is held over a callback, a grace period or a drain.
+//! Lock order, outer first. None is held over a callback, a grace period or a drain, but for the first two.
 //!
-//! 1. an open file's `io` (the one exception: it is held over that file's callbacks)
-//! 2. the tree lock
-//! 3. a hashed mutex ([`crate::locks`])
-//! 4. leaves: the lock of the attribute records, a file's `ops`, the tree's `syscalls`, an open node's `files`, the
-//!    registry of listeners
+//! 1. the notify worker's `working`, over all that it calls: only workers take it, one after the other
+//! 2. an open file's `io`, over that file's callbacks
+//! 3. the tree lock
+//! 4. a hashed mutex ([`crate::locks`])
+//! 5. leaves: the lock of the attribute records, a file's `ops`, the tree's `syscalls`, an open node's `files`, the
+//!    registry of listeners, the lists of pollers and of drained files, a [`crate::Memory`]'s file
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +43,7 @@ pub(crate) struct Tree<N: Send + Sync + 'static> {
     pub(crate) gid: u32,
     /// Tells trees of a process apart.
     pub(crate) serial: u64,
-    /// The process that it was made in.
+    /// The process that it was made in; 0: one that may have none.
     process: u32,
     pub(crate) queue: Arc<Queue>,
     /// Nodes whose memory is not freed yet.
@@ -73,7 +74,10 @@ impl<N: Send + Sync + 'static> Tree<N> {
             uid,
             gid,
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-            process: sys::process(),
+            process: match sys::is_forked() {
+                true => 0, // nobody's: dead from the start
+                false => sys::process(),
+            },
             queue: Queue::new(),
             nodes: AtomicU64::new(0),
             limits: Limited::new(),

@@ -118,7 +118,7 @@ impl Uevents {
     ///
     /// # Errors
     /// ENOMEM: more than 2048 bytes, or than 64 variables. EINVAL: a variable with a NUL, or without a name,
-    /// or a "=" in it. ENOTCONN: in a forked child. Nothing was sent.
+    /// or a "=" in it, or one that each event has. ENOTCONN: in a forked child. Nothing was sent.
     #[doc(alias = "kobject_uevent_env")]
     pub fn send(
         &self,
@@ -130,6 +130,13 @@ impl Uevents {
         let path = String::from_utf8_lossy(path.as_ref());
         let action = action.to_string();
         let given = [("SUBSYSTEM", subsystem), ("DEVPATH", &*path)];
+        let own = ["ACTION", "DEVPATH", "SUBSYSTEM", "SEQNUM"];
+        let is_own = variables.iter().find(|(name, _)| own.contains(name));
+        if let Some((name, _)) = is_own {
+            return Err(
+                Errno::EINVAL.because(format!("variable {name} of an event is the channel's"))
+            );
+        }
         for (name, value) in variables.iter().chain(&given) {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
                 let what = format!("variable {name:?}={value:?} of an event");

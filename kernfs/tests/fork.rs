@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use kernfs::{
-    Action, Errno, Group, Has, Limits, Object, OpenFlags, PollFlags, Result, Root, RootFlags,
-    SetAttr, SyscallOps, Uevents, Watch, XattrHow, bin, ro, rw,
+    Action, Errno, Group, Has, Limits, Memory, Object, OpenFlags, PollFlags, Result, Root,
+    RootFlags, SetAttr, SyscallOps, Uevents, Watch, XattrHow, bin, ro, rw,
 };
 
 struct Listener;
@@ -57,6 +57,7 @@ fn each_call_of_a_child_answers_enotconn() {
     let file = dir.attr("file", ro(|| 1)).unwrap();
     let object = Object::new(&root, "object").unwrap();
     let uevents = Uevents::new();
+    let memory = Memory::new(1).unwrap();
     let group = Group::named("group").attr("a", ro(|| 1));
     let group = dir.create_group(group).unwrap();
     let other = Group::new().attr("b", ro(|| 1));
@@ -93,6 +94,9 @@ fn each_call_of_a_child_answers_enotconn() {
             is_refused(root.watch(Arc::new(Listener))),
             is_refused(uevents.send(Action::Add, "/a", "test", &[])),
             is_refused(uevents.subscribe()),
+            is_refused(memory.read_at(&mut [0; 1], 0)),
+            is_refused(memory.write_at(b"1", 0)),
+            is_refused(Root::new().create_dir("d", 0o755)),
             is_refused(dir.remove_by_name("file")),
             is_refused(file.remove()),
             is_refused(root.clone().destroy()),

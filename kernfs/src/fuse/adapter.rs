@@ -9,6 +9,7 @@
 //!
 //! Left out: mmap, which the kernel does not hand on.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::abi;
@@ -35,6 +36,8 @@ pub(super) struct Adapter {
     handles: Handles,
     retries: Retries,
     stale: Mutex<Vec<News>>,
+    /// Whether there are; stored with the lock.
+    has_stale: AtomicBool,
 }
 
 /// Directory offsets of "." and ".."; the tree's own keys are larger.
@@ -53,6 +56,7 @@ impl Adapter {
             handles: Handles::default(),
             retries: Retries::default(),
             stale: Mutex::default(),
+            has_stale: AtomicBool::new(false),
         }
     }
 
@@ -102,9 +106,17 @@ impl Adapter {
         self.stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Names that were entered for lookups which found them gone.
+    /// Names that were entered for lookups which found them gone: for whoever has done one.
     pub(super) fn take_stale(&self) -> Vec<News> {
-        std::mem::take(&mut *self.stale())
+        // Relaxed: who has put something there reads his own store. The others leave it to him.
+        match self.has_stale.load(Ordering::Relaxed) {
+            false => Vec::new(),
+            true => {
+                let mut stale = self.stale();
+                self.has_stale.store(false, Ordering::Relaxed);
+                std::mem::take(&mut *stale)
+            }
+        }
     }
 
     /// LOOKUP: counts one lookup of what it found, to be given back by [`forget`](Self::forget).
@@ -124,11 +136,14 @@ impl Adapter {
                 self.forget(node.id(), 1);
                 // Its name stays entered, for a LOOKUP beside this one may have answered by it: to be told as if the
                 // news of the change came now.
-                self.stale().push(News::Entry {
+                let mut stale = self.stale();
+                stale.push(News::Entry {
                     parent: dir.id(),
                     name: name.into(),
                     node: node.id(),
                 });
+                self.has_stale.store(true, Ordering::Relaxed);
+                drop(stale);
                 continue;
             }
             let stat = node.stat();

@@ -93,13 +93,7 @@ impl Adapter {
             0 => XattrHow::Set,
             sys::XATTR_CREATE => XattrHow::Create,
             sys::XATTR_REPLACE => XattrHow::Replace,
-            // Fails either way.
-            BOTH => {
-                return Err(match node.xattr(name) {
-                    Ok(_) => Errno::EEXIST,
-                    Err(error) => error.errno(),
-                });
-            }
+            BOTH => return Err(node.refuse_xattr(name).errno()),
             _ => return Err(Errno::EINVAL),
         };
         let result = node.set_xattr(name, value, how);

@@ -1,5 +1,5 @@
-//! From the tree's news to the notifier's queue: the thread that changes the tree waits. Notifications come from a worker,
-//! which wakes who polls itself.
+//! From the tree's news to the notifier's queue, without waiting: whoever changes the tree goes on. Notifications come from
+//! a worker, which wakes who polls itself.
 
 use std::sync::Arc;
 

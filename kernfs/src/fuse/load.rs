@@ -91,7 +91,7 @@ mod tests {
             let waits = scope.spawn(move || (needed(), needed()));
             load.begins();
             load.begins();
-            // Needed once more: the one that was started for it has not come.
+            // Needed once more: the one that was started for it is busy too.
             load.arrives();
             load.begins();
             assert_eq!(waits.join().unwrap(), (true, true));

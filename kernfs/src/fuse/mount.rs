@@ -1,8 +1,9 @@
 //! A mount as a value: set up, taken down.
 //!
 //! Order of the set-up: check the place, mount, shake hands, listen to the tree, serve; so that no news of
-//! the tree is missed between the first LOOKUP and the first invalidation. Down: unmount (which ends the
-//! connection, so the threads end), stop listening, let the clients go, join, close what is open.
+//! the tree is missed between the first LOOKUP and the first invalidation. Down: end the pokes, whose way
+//! in keeps the mount busy; unmount (which ends the connection, so the threads end); let the clients go; stop listening;
+//! join; close what is open.
 
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd as _;

@@ -3,7 +3,8 @@
 //! An invalidation takes the directory's inode lock in the kernel, which a client whose LOOKUP we are
 //! serving may hold. Sent from a service thread it deadlocks the mount, whatever the number of
 //! threads; so whoever changes the tree only queues, and this thread, which serves nobody, sends.
-//! A reply can be queued too: it then reaches its client after the invalidations before it.
+//! A reply can be queued too: it then reaches its client after the invalidations before it, unless that gets a signal. It
+//! is queued if the callback's own thread has changed the tree; what it has others change is not seen.
 //!
 //! News are queued once, and only if the kernel knows what they are about ([`super::table`]). So a tree that changes
 //! faster than the kernel forgets fills the queue up to what the kernel itself remembers.
@@ -111,6 +112,7 @@ impl Notifier {
         if queue.closed {
             return; // nobody is left to tell
         }
+        let before = queue.next;
         for news in all {
             CHANGES.set(CHANGES.get().wrapping_add(1));
             // Under the lock of the queue: what is queued according to the table stands before a reply that comes now.
@@ -126,8 +128,11 @@ impl Notifier {
             // Not again before there are as many more.
             queue.many = MANY.max(queue.jobs.len() * 2);
         }
+        let is_work = queue.next != before;
         drop(queue);
-        self.work.notify_one();
+        if is_work {
+            self.work.notify_one();
+        }
     }
 
     /// Sends a reply after what is queued now.
@@ -206,6 +211,8 @@ impl Notifier {
             } else if queue.closed {
                 return;
             } else {
+                // Others take jobs out too: a reply whose client got a signal, news of no use any more.
+                self.progress.notify_all();
                 queue = self
                     .work
                     .wait(queue)

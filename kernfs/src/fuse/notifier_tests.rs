@@ -271,3 +271,25 @@ fn what_others_change_is_not_this_threads_doing() {
     setup.root.create_dir("b", 0o755).unwrap();
     assert_ne!(Notifier::changes(), before);
 }
+
+/// A job that was taken out was none that is done.
+#[test]
+fn who_flushed_slept_on_when_a_signal_took_the_last_job() {
+    let setup = Setup::new(Root::new());
+    let nowhere = File::options().write(true).open("/dev/null").unwrap();
+    let channel = Arc::new(Channel::new(nowhere.into()));
+    setup.notifier.defer(Reply {
+        channel: Arc::clone(&channel),
+        unique: 7,
+        payload: Err(5),
+    });
+    thread::scope(|scope| {
+        let flushed = scope.spawn(|| setup.notifier.flush());
+        // It sleeps by now, or will find nothing: the second way shows nothing, and is rare.
+        (0..100).for_each(|_| thread::yield_now());
+        assert!(setup.notifier.hurry(7));
+        scope.spawn(|| setup.notifier.run(&setup.adapter, &channel));
+        flushed.join().unwrap();
+        setup.notifier.close();
+    });
+}

@@ -90,8 +90,9 @@ impl Options {
 impl Options {
     /// Whether inotify hears of a notified file: IN_MODIFY, of the file and of its directory, as in sysfs. Off by
     /// default: it costs a thread, and some 17 us for each file that is notified, whoever listens. Where the daemon
-    /// may not write the file (it is not root, and the mode says so) there is no event. While a write of the file is
-    /// under way, this waits, and so do the events of other files. Needs /proc, and Linux 5.6.
+    /// may not write the file (it is not root, and the mode says so) there is no event. While a callback of the file's
+    /// write runs, or one of mkdir, rmdir or rename in a directory on the way, this waits, and so do the events of other
+    /// files. Needs /proc, and Linux 5.6.
     #[must_use]
     pub fn inotify(mut self, inotify: bool) -> Self {
         self.inotify = inotify;

@@ -90,8 +90,8 @@ impl Session {
     /// Tells the callbacks that run that nobody waits for them any more; from now on requests are answered
     /// ENODEV, if the connection outlives its mount.
     pub(super) fn close(&self) {
-        // Relaxed: a request that does not see it runs as if it had come a little earlier, and what it
-        // opens is closed with the session.
+        // Relaxed: a request that does not see it runs as if it had come a little earlier, and what it opens is closed
+        // with the session. Its callback is told below: the lock of its slot orders its `begin` before this or after.
         self.closing.store(true, Ordering::Relaxed);
         for slot in self.slots() {
             slot.interrupt(|_| true, sys::ENODEV);
@@ -131,7 +131,7 @@ impl Session {
                     let bytes = buffer.get(..len).unwrap_or_default();
                     self.guarded(slot, bytes, &mut scratch);
                     if self.process != crate::sys::process() {
-                        return; // a callback has forked, and the child came back: this is the parent's work
+                        return; // that child again: its descriptors are closed
                     }
                     self.load.ends();
                 }
@@ -186,6 +186,13 @@ impl Session {
             Arc::default()
         };
         let outcome = self.perform(header, request, &cancel, scratch);
+        if self.process != crate::sys::process() {
+            return; // a callback has forked, and the child came back: the answer is the parent's to give
+        }
+        let stale = self.adapter.take_stale();
+        if !stale.is_empty() {
+            self.notifier.push(stale);
+        }
         if runs_callback && slot.end() {
             self.undo(&outcome);
             return;
@@ -273,9 +280,7 @@ impl Session {
         }
         match request {
             Request::Lookup { name } => {
-                let found = tree.lookup(who, id, name);
-                self.notifier.push(tree.take_stale());
-                let stat = found.map_err(Errno::raw)?;
+                let stat = tree.lookup(who, id, name).map_err(Errno::raw)?;
                 self.put_entry(&stat, self.ttl, out);
                 return Ok(Outcome::Found(stat.id));
             }

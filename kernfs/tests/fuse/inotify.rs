@@ -188,6 +188,15 @@ impl Ops for Patient {
     }
 }
 
+/// Whether a thread of that name is in the kernel for a lock.
+fn a_poke_waits() -> bool {
+    let threads = fs::read_dir("/proc/self/task").expect("proc").flatten();
+    let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    stats
+        .into_iter()
+        .any(|stat| stat.contains("(kernfs-poke) D"))
+}
+
 /// The end of the mount waited for the poke, the poke for the client's lock of the file, the client for its callback, and
 /// the callback for the end of the mount.
 #[test]
@@ -210,6 +219,13 @@ fn a_mount_that_somebody_else_had_detached_hung_at_its_end() {
             let file = setup.root.find("slow").and_then(|node| node.as_file());
             file.expect("there").notify();
             setup.mount.flush();
+            // Until the poke waits, where the kernel has it wait.
+            for _ in 0..10_000 {
+                if a_poke_waits() {
+                    break;
+                }
+                thread::yield_now();
+            }
             unmount(&setup.path, libc::MNT_DETACH).expect("ours");
             // And the end of the setup unmounts.
         },
