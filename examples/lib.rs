@@ -9,3 +9,4 @@ pub mod cli;
 pub mod echod;
 pub mod kernfsd;
 pub mod latencies;
+mod mount;

@@ -14,7 +14,7 @@
 //! | `syscalls` | mkdir and rmdir |
 //! | `control`, `lists`, `pressure` | the files |
 //! | `number`, `limit` | what is written to them |
-//! | `mount`, `tour` | where it is mounted; what the program shows by itself |
+//! | `tour` | what the program shows by itself |
 
 mod control;
 mod groups;
@@ -22,7 +22,6 @@ mod limit;
 mod limiter;
 mod lists;
 mod model;
-mod mount;
 mod number;
 mod options;
 mod pressure;
@@ -33,20 +32,23 @@ mod tour;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
-use kernfs::fuse::Termination;
+use kernfs::fuse::{self, Termination};
 use kernfs::{Creation, Error, Root, RootFlags};
 
+use crate::cli::{self, say};
+use crate::mount::Mounted;
 use model::Model;
-use mount::Mounted;
 use options::Options;
 use syscalls::Groups;
 use timer::Wish;
+
+/// In complaints, and in the names of directories.
+const NAME: &str = "cgroupfs";
 
 /// As cgroup2's: files of a new directory appear together, file handles, user.* attributes, no renames.
 const FLAGS: RootFlags = RootFlags::CREATE_DEACTIVATED
@@ -135,14 +137,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// A line for the user, who may have stopped reading.
-fn say(line: fmt::Arguments<'_>) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
+/// A line on stderr for the user.
 fn complain(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "cgroupfs: {line}");
+    cli::complain(NAME, line);
 }
 
 fn run(options: &Options) -> Result<(), String> {
@@ -158,7 +155,12 @@ fn run(options: &Options) -> Result<(), String> {
         .map_err(|e| format!("a thread cannot be started: {e}; raise ulimit -u"))?;
 
     let cgroups = Cgroups::new().map_err(|e| format!("the tree cannot be built: {e}"))?;
-    let mounted = Mounted::new(cgroups.root(), options.mount.as_deref())?;
+    // Programs wait for cgroup.events also by inotify.
+    let with = fuse::Options::new().inotify(true);
+    let mounted = Mounted::new(cgroups.root(), &options.mount, &with, NAME)?;
+    let mount_line = mounted
+        .line("mkdir DIR/x; ls -l DIR/x; echo $$ > DIR/x/cgroup.procs; cat DIR/x/cgroup.events");
+    say(format_args!("{mount_line}"));
     tour::show(cgroups.root()).map_err(|e| format!("the tour ends: {e}"))?;
     match options.time {
         Some(time) => {

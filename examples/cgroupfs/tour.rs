@@ -5,7 +5,7 @@ use std::thread;
 
 use kernfs::{Dir, Errno, Error, File, OpenFile, OpenFlags, PollFlags, Result, Root};
 
-use super::say;
+use crate::cli::say;
 use crate::latencies::Latencies;
 
 /// Directories that are removed under somebody who writes to a file in them.

@@ -10,8 +10,9 @@ use std::process::{self, ExitCode};
 use rustix::process::{Pid, WaitOptions, setsid, waitpid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use super::complain;
 use super::fork::{Side, fork};
-use super::{complain, say};
+use crate::cli::say;
 
 /// The first byte through the pipe: what follows is for stdout, or for stderr.
 const READY: u8 = b'+';

@@ -7,7 +7,6 @@
 //! | `tree`, `conn` | the files; one connection and its directory, with `kick` |
 //! | `server`, `sockets`, `http` | who accepts; what is open; `/metrics` |
 //! | `fork`, `launch`, `notify` | fork(2); readiness for a waiting parent, and for systemd |
-//! | `mount` | where the tree is mounted, and what happens if that is impossible |
 //! | `run`, `clients`, `stats` | a run from start to end; clients of its own; the closing table |
 
 mod clients;
@@ -16,7 +15,6 @@ mod conn;
 mod fork;
 mod http;
 mod launch;
-mod mount;
 mod notify;
 mod options;
 mod run;
@@ -28,11 +26,14 @@ mod tree;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use crate::cli::{self, say};
 use launch::{Launch, Role};
 use options::Command;
+
+/// In complaints, and in the names of directories.
+const NAME: &str = "echod";
 
 /// Runs the server with these arguments (without the program's name), as the only thread so far. The exit code is 2 for
 /// arguments that make no sense and 1 for what cannot work.
@@ -73,13 +74,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// A line for the user. That nobody reads it any more is no reason to panic, as `println!` would.
-fn say(line: fmt::Arguments<'_>) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-/// A line on stderr, in the same way.
+/// A line on stderr for the user.
 fn complain(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "echod: {line}");
+    cli::complain(NAME, line);
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 
-const MOST_SECONDS: u64 = 10_000_000;
+use crate::cli;
+use crate::mount::MountOn;
 
 /// What `--help` prints.
 pub(super) const HELP: &str = "\
@@ -33,16 +34,6 @@ the tree:
   stats/{accepted_total,bytes_total,...}       also at /metrics
   conn/ID/{peer,bytes_in_total,bytes_out_total,kick}    write 1 to kick to close it
 ";
-
-/// Where the tree is to be mounted.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum MountOn {
-    /// A fresh temporary directory.
-    Fresh,
-    /// The directory that the user named.
-    Dir(PathBuf),
-    Nowhere,
-}
 
 /// What the user wants. All paths are absolute: a daemon works in `/`.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,22 +82,12 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             Arg::Long("listen") => options.listen = address(&mut parser, "--listen")?,
             Arg::Long("metrics") => options.metrics = address(&mut parser, "--metrics")?,
-            Arg::Long("mount") => {
-                let dir = MountOn::Dir(path(&mut parser, "--mount")?);
-                choose(&mut options.mount, dir)?;
-            }
-            Arg::Long("no-mount") => choose(&mut options.mount, MountOn::Nowhere)?,
+            Arg::Long("mount") => options.mount.dir(&mut parser)?,
+            Arg::Long("no-mount") => options.mount.nowhere()?,
             Arg::Long("config") => options.config = Some(path(&mut parser, "--config")?),
             Arg::Long("pidfile") => options.pidfile = Some(path(&mut parser, "--pidfile")?),
             Arg::Long("daemon") => options.daemon = true,
-            Arg::Long("seconds") => {
-                let text = value(&mut parser)?;
-                let seconds = text.to_str().and_then(|text| text.parse::<u64>().ok());
-                let seconds = seconds.filter(|n| *n <= MOST_SECONDS).ok_or_else(|| {
-                    format!("--seconds wants a number from 0 to {MOST_SECONDS}, not {text:?}")
-                })?;
-                options.time = (seconds != 0).then(|| Duration::from_secs(seconds));
-            }
+            Arg::Long("seconds") => options.time = cli::time(&mut parser)?,
             Arg::Long(name) => return Err(format!("unknown option --{name}")),
             Arg::Short(name) => return Err(format!("unknown option -{name}")),
             Arg::Value(value) => return Err(format!("unexpected argument {value:?}")),
@@ -117,14 +98,6 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
 
 fn value(parser: &mut Parser) -> Result<OsString, String> {
     parser.value().map_err(|e| e.to_string())
-}
-
-fn choose(mount: &mut MountOn, on: MountOn) -> Result<(), String> {
-    if *mount != MountOn::Fresh && (*mount == MountOn::Nowhere) != (on == MountOn::Nowhere) {
-        return Err("--mount and --no-mount exclude each other".to_owned());
-    }
-    *mount = on;
-    Ok(())
 }
 
 fn address(parser: &mut Parser, option: &str) -> Result<SocketAddr, String> {
@@ -177,8 +150,7 @@ mod tests {
             ("--listen 7000", "--listen wants ADDRESS:PORT"),
             ("--metrics localhost:1", "--metrics wants ADDRESS:PORT"),
             ("--no-mount --mount /x", "exclude each other"),
-            ("--mount /x --no-mount", "exclude each other"),
-            ("--mount=", "--mount \"\""),
+            ("--pidfile=", "--pidfile \"\""),
             ("--config", "--config"),
         ] {
             let message = of(line).expect_err(line);

@@ -11,20 +11,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kernfs::Root;
-use kernfs::fuse::Termination;
+use kernfs::fuse::{self, Termination};
 use rustix::process::Signal;
 use urcu::Memb;
 
 use super::clients::Clients;
 use super::config::Config;
 use super::launch::{Launch, PidFile};
-use super::mount::Mounted;
 use super::options::Options;
 use super::settings::{self, Settings};
 use super::sockets::Sockets;
 use super::stats::{ACCEPTED, BAD_RELOADS, REFUSED, RELOADS, Report};
 use super::tree::Tree;
-use super::{complain, conn, http, notify, say, server};
+use super::{NAME, complain, conn, http, notify, server};
+use crate::cli::say;
+use crate::mount::Mounted;
 
 /// Everything that happens between the start and the end of the process.
 ///
@@ -44,7 +45,8 @@ pub(super) fn run(options: &Options, launch: &mut Launch) -> Result<Report, Stri
     let (open, scrapers) = (Sockets::default(), Sockets::default());
     let tree = Tree::new(&root, &settings, &open);
     let tree = tree.map_err(|e| format!("the tree cannot be built: {e}"))?;
-    let (mounted, mount_line) = Mounted::new(&root, &options.mount)?;
+    let mounted = Mounted::new(&root, &options.mount, &fuse::Options::new(), NAME)?;
+    let mount_line = mounted.line("cat DIR/stats/*");
     let pidfile = options.pidfile.clone().map(PidFile::new).transpose()?;
     let (stop_reader, stop_writer) =
         io::pipe().map_err(|e| format!("a pipe cannot be made: {e}"))?;
@@ -106,7 +108,7 @@ pub(super) fn run(options: &Options, launch: &mut Launch) -> Result<Report, Stri
         Ok(())
     })?;
 
-    let mounts = mounted.end();
+    let mounts = mounted.end().inspect_err(|e| complain(format_args!("{e}")));
     drop((tree, pidfile));
     let left = root.clone();
     root.destroy().map_err(|e| e.to_string())?;
@@ -120,7 +122,7 @@ pub(super) fn run(options: &Options, launch: &mut Launch) -> Result<Report, Stri
         // The handle that asks keeps the root directory.
         nodes: left.stats().nodes.saturating_sub(1),
         callbacks: Memb::stats().callbacks_pending,
-        mounts,
+        mounts: mounts.is_err().into(),
     })
 }
 

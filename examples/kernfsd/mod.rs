@@ -8,7 +8,6 @@
 //! | `options` | the command line |
 //! | `procfs`, `process` | reading `/proc`; the record of one process |
 //! | `sampler`, `tree` | the thread that changes everything; the files it makes |
-//! | `mount` | where the tree is mounted, and what happens if that is impossible |
 //! | `table`, `readers` | the race |
 //! | `schedule`, `state` | who runs when; what the threads share |
 //! | `latency`, `report` | the closing table |
@@ -16,7 +15,6 @@
 #![forbid(unsafe_code)]
 
 mod latency;
-mod mount;
 mod options;
 mod process;
 mod procfs;
@@ -30,7 +28,7 @@ mod tree;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -38,17 +36,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kernfs::Root;
+use kernfs::fuse;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use urcu::{Event, Memb};
 
-use mount::Mounted;
+use crate::cli::{self, say};
+use crate::mount::Mounted;
 use options::{Command, Options};
 use report::{Left, Measured, Report};
 use sampler::Sampler;
 use state::State;
 use table::Arm;
 use tree::Tree;
+
+/// In complaints, and in the names of directories.
+const NAME: &str = "kernfsd";
 
 /// One turn of the schedule in a run without an end.
 const ENDLESS_CYCLE: Duration = Duration::from_secs(10);
@@ -79,16 +82,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// A line for the user. That nobody reads it any more (`kernfsd | head`) is no reason to panic, as
-/// `println!` would.
-fn say(line: fmt::Arguments<'_>) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-/// A line on stderr, in the same way.
+/// A line on stderr for the user.
 fn complain(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "kernfsd: {line}");
+    cli::complain(NAME, line);
 }
 
 /// One run, from the first signal handler to the closing table.
@@ -124,7 +120,9 @@ fn serve(options: &Options, wait: impl FnOnce()) -> Result<Report, String> {
     let tree = Tree::new(&root, &state).map_err(|e| format!("the tree cannot be built: {e}"))?;
     let sampler = Sampler::new(Arc::clone(&state), tree)
         .map_err(|e| format!("/proc cannot be read: {e}{}", advice(&e)))?;
-    let mounted = Mounted::new(&root, &options.mount)?;
+    let mounted = Mounted::new(&root, &options.mount, &fuse::Options::new(), NAME)?;
+    let mount_line = mounted.line("ls DIR/by-name; cat DIR/stats/*");
+    say(format_args!("{mount_line}"));
     say(format_args!(
         "readers: {}, /proc read every {} ms, {}",
         options.readers,
@@ -143,7 +141,7 @@ fn serve(options: &Options, wait: impl FnOnce()) -> Result<Report, String> {
     }
     let time = start.elapsed();
 
-    let mounts = mounted.end();
+    let mounts = mounted.end().inspect_err(|e| complain(format_args!("{e}")));
     let left = root.clone();
     root.destroy().map_err(|e| e.to_string())?;
     // A callback may free what queues another one. Nobody else queues any, so this ends.
@@ -167,7 +165,7 @@ fn serve(options: &Options, wait: impl FnOnce()) -> Result<Report, String> {
             // The handle that asks keeps the root directory.
             nodes: left.stats().nodes.saturating_sub(1),
             records: process::records(),
-            mounts,
+            mounts: mounts.is_err().into(),
         },
     })
 }

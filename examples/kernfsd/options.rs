@@ -1,18 +1,17 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 
+use crate::cli::{self, number};
+use crate::mount::MountOn;
+
 /// What `--interval-ms` and `config/interval_ms` accept.
 pub(super) const INTERVAL_MS: RangeInclusive<u32> = 10..=60_000;
 const READERS: RangeInclusive<usize> = 1..=256;
-const SECONDS: RangeInclusive<u32> = 0..=10_000_000;
 
 /// What `--help` prints.
 pub(super) const HELP: &str = "\
@@ -32,16 +31,6 @@ the tree:
   stats/{lookups_per_s,updates,grace_periods,callbacks_pending,processes}
   config/{interval_ms,filter,backend}                write them; backend is rcu or rwlock
 ";
-
-/// Where the tree is to be mounted.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum MountOn {
-    /// A fresh temporary directory.
-    Fresh,
-    /// The directory that the user named.
-    Dir(PathBuf),
-    Nowhere,
-}
 
 /// What the user wants.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,26 +64,9 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
-            Arg::Long("no-mount") => {
-                if matches!(options.mount, MountOn::Dir(_)) {
-                    return Err("--mount and --no-mount exclude each other".to_owned());
-                }
-                options.mount = MountOn::Nowhere;
-            }
-            Arg::Long("mount") => {
-                if options.mount == MountOn::Nowhere {
-                    return Err("--mount and --no-mount exclude each other".to_owned());
-                }
-                let dir = parser.value().map_err(|e| e.to_string())?;
-                if dir.is_empty() {
-                    return Err("--mount wants the name of an empty directory".to_owned());
-                }
-                options.mount = MountOn::Dir(dir.into());
-            }
-            Arg::Long("seconds") => {
-                let seconds = number(&mut parser, "--seconds", &SECONDS)?;
-                options.time = (seconds != 0).then(|| Duration::from_secs(seconds.into()));
-            }
+            Arg::Long("mount") => options.mount.dir(&mut parser)?,
+            Arg::Long("no-mount") => options.mount.nowhere()?,
+            Arg::Long("seconds") => options.time = cli::time(&mut parser)?,
             Arg::Long("interval-ms") => {
                 options.interval_ms = number(&mut parser, "--interval-ms", &INTERVAL_MS)?;
             }
@@ -107,24 +79,6 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         }
     }
     Ok(Command::Run(options))
-}
-
-/// The next argument, a number of the range.
-fn number<T>(parser: &mut Parser, option: &str, range: &RangeInclusive<T>) -> Result<T, String>
-where
-    T: FromStr + PartialOrd + fmt::Display,
-{
-    let text = parser.value().map_err(|e| e.to_string())?;
-    text.to_str()
-        .and_then(|text| text.parse().ok())
-        .filter(|number| range.contains(number))
-        .ok_or_else(|| {
-            format!(
-                "{option} wants a number from {} to {}, not {text:?}",
-                range.start(),
-                range.end()
-            )
-        })
 }
 
 #[cfg(test)]
@@ -164,12 +118,7 @@ mod tests {
             ("-x", "unknown option -x"),
             ("dir", "unexpected argument \"dir\""),
             ("--seconds", "--seconds"),
-            (
-                "--seconds ten",
-                "--seconds wants a number from 0 to 10000000, not \"ten\"",
-            ),
-            ("--seconds -1", "not \"-1\""),
-            ("--seconds 99999999999999999999", "--seconds wants"),
+            ("--seconds ten", "--seconds wants a number from 0"),
             (
                 "--interval-ms 9",
                 "--interval-ms wants a number from 10 to 60000",
@@ -178,8 +127,6 @@ mod tests {
             ("--readers 0", "--readers wants a number from 1 to 256"),
             ("--no-mount=yes", "--no-mount"),
             ("--no-mount --mount /x", "exclude each other"),
-            ("--mount /x --no-mount", "exclude each other"),
-            ("--mount=", "--mount wants"),
         ] {
             let message = of(line).expect_err(line);
             assert!(message.contains(names), "{line}: {message}");

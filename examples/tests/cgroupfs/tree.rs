@@ -309,11 +309,19 @@ fn the_program_ends_by_itself_and_has_shown_something() {
 }
 
 #[test]
+fn without_a_mount_it_says_so_and_shows_the_same() {
+    let (code, out, err) = output(&["--seconds=1", "--no-mount"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.starts_with("not mounted: --no-mount\n"), "{out}");
+    assert!(out.contains("302 removed"), "{out}");
+}
+
+#[test]
 fn nonsense_is_named_in_one_line() {
     for (args, code, names) in [
         (&["--bogus"][..], 2, "unknown option --bogus"),
         (&["--seconds", "soon"], 2, "--seconds wants a number"),
-        (&["--mount", "/nonexistent"], 1, "/nonexistent"),
+        (&["--mount", "/nonexistent"], 1, "/nonexistent: "),
     ] {
         let (status, out, err) = output(args);
         assert_eq!((status, out.as_str()), (Some(code), ""), "{args:?}: {err}");
