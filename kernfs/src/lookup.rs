@@ -123,10 +123,10 @@ fn follow<'g>(
         .filter(|name| !name.is_empty())
     {
         let (child, link) = node.entry(name, node.tag(ns), guard).ok_or(())?;
+        step("name found");
         node = child.into_ref();
         trail.push(node, link);
         last = Some(child);
-        step("name found");
     }
     Ok(last)
 }
