@@ -102,8 +102,16 @@ pub(crate) fn leaving<F: Flavor>() {
     let world = World::new();
     worker::post(&home::<F>(), Callback::new(|| {}));
     let ender = thread::spawn(|| worker::shutdown(&home::<F>()));
-    remove_and_call::<F>(&world);
-    barrier_for::<F>();
+    world.remove();
+    let done = Arc::new(Event::new());
+    let (freed, signal) = (Arc::clone(&world), Arc::clone(&done));
+    let callback = Callback::new(move || {
+        freed.free();
+        signal.signal();
+    });
+    worker::post(&home::<F>(), callback);
+    // No barrier: that would start a worker itself.
+    assert!(done.wait_while(0, None));
     world.assert_freed();
     ender.join().expect("who ended the workers");
     worker::close(&home::<F>());
