@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use urcu::Memb;
 
-use crate::error::{Errno, Error, Result};
+use crate::error::{Errno, Result};
 use crate::flags::RootFlags;
 use crate::mode::{self, Kind, SetAttr};
 use crate::node::Node;
