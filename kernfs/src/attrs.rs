@@ -99,7 +99,7 @@ impl Node {
 
     /// Why one that must be there and must not be there is not set.
     #[cfg(feature = "fuse")]
-    pub(crate) fn refuse_xattr(&self, name: &[u8]) -> Error {
+    pub(crate) fn refuse_xattr(&self, name: &[u8]) -> crate::error::Error {
         let space = self.xattr_space(name, Errno::EPERM);
         let refused = space.and_then(|_| {
             self.change_xattrs(|list| match list.get(name) {
