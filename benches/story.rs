@@ -91,7 +91,7 @@ pub const SHOOTOUT: Story = Story {
             panels: &[
                 ("synchronize, nobody reads", &["synchronize"]),
                 ("synchronize, a hot reader", &["synchronize_reader"]),
-                ("synchronize, 10 000 idle threads", &["scan"]),
+                ("the same, 10 000 idle threads", &["scan"]),
                 ("16 callers, sections of 1 ms", &["callers"]),
                 ("call to callback, idle", &["call"]),
                 ("barrier after a call, idle", &["call_and_barrier"]),
@@ -99,17 +99,17 @@ pub const SHOOTOUT: Story = Story {
         },
         Plot {
             file: "maps",
-            title: "Hash maps: operations a second",
+            title: "Hash maps: operations a second, 2 threads",
             columns: 3,
             names: MAPS,
             under: &[(MEMB, "urcu RcuHashMap"), (LFHT, "liburcu cds_lfht")],
             panels: &[
-                ("1000 keys, read only, 2 threads", &["maps_small_100_2"]),
-                ("1000 keys, 95 % reads, 2 threads", &["maps_small_95_2"]),
-                ("100 000 keys, read only, 1 thread", &["maps_100_1"]),
-                ("100 000 keys, read only, 2 threads", &["maps_100_2"]),
-                ("100 000 keys, 95 % reads, 2 threads", &["maps_95_2"]),
-                ("100 000 keys, 50 % reads, 2 threads", &["maps_50_2"]),
+                ("1000 keys, read only", &["maps_small_100_2"]),
+                ("1000 keys, 95 % reads", &["maps_small_95_2"]),
+                ("100 000, read only, 1 thread", &["maps_100_1"]),
+                ("100 000 keys, read only", &["maps_100_2"]),
+                ("100 000 keys, 95 % reads", &["maps_95_2"]),
+                ("100 000 keys, 50 % reads", &["maps_50_2"]),
             ],
         },
         Plot {

@@ -120,15 +120,42 @@ pub const KERNFS_BENCH: Story = Story {
 mod tests {
     use super::*;
     use crate::story::SHOOTOUT;
+    use std::fs;
+    use std::path::Path;
 
     #[test]
-    fn every_name_of_a_plot_is_told_once() {
+    fn the_readme_has_the_tables_and_pictures_of_the_last_run() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let read = |file: &Path| {
+            fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+        };
+        let readme = read(&here.join("../README.md"));
+        for (program, story) in [("shootout", SHOOTOUT), ("kernfs_bench", KERNFS_BENCH)] {
+            let tables = read(&here.join("plots").join(program).with_extension("md"));
+            let marked = format!("<!-- {program} -->\n{tables}<!-- end -->\n");
+            assert!(
+                readme.contains(&marked),
+                "{program}: run benches/plots/make"
+            );
+            for plot in story.plots {
+                assert!(readme.contains(&format!("(benches/plots/{}.svg)", plot.file)));
+                let picture = here.join("plots").join(plot.file).with_extension("svg");
+                assert!(read(&picture).ends_with("</svg>\n"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_name_of_a_plot_is_told_once_and_its_titles_fit() {
         for story in [SHOOTOUT, KERNFS_BENCH] {
             for plot in story.plots {
                 let mut names = plot.names.to_vec();
                 names.sort_unstable();
                 names.dedup();
                 assert_eq!(names.len(), plot.names.len(), "{}", plot.file);
+                for (title, _) in plot.panels {
+                    assert!(title.chars().count() <= 30, "{title}");
+                }
             }
         }
     }
