@@ -14,7 +14,8 @@ use crate::options::{HELP, Options};
 use crate::placement::PLACES;
 use crate::probe;
 use crate::sections::Section;
-use crate::svg::{self, Svg};
+use crate::story::Story;
+use crate::svg::{self, Panel, Svg};
 use crate::table::{Table, Verdict};
 
 /// A program that measures.
@@ -30,6 +31,8 @@ pub struct Program {
     pub reference: &'static str,
     /// What was aimed at.
     pub aims: fn(&Report) -> Vec<Aim>,
+    /// What the README shows of it.
+    pub story: Story,
     /// Whom it measures beside, and its version.
     pub beside: (&'static str, fn() -> String),
 }
@@ -124,12 +127,21 @@ impl Program {
             fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
             for chart in report.charts().filter(|chart| svg::is_drawable(chart)) {
                 let picture = Svg {
-                    chart,
+                    title: chart.title,
                     machine: &machine,
+                    reference: self.reference,
+                    columns: 1,
+                    names: svg::names(chart).collect(),
+                    panels: vec![Panel::of(chart)],
                 };
                 let file = folder.join(chart.key).with_extension("svg");
                 write(&file, picture.to_string())?;
             }
+        }
+        if let Some(folder) = &options.story {
+            let shown = (&report, self.reference, &*place(beside));
+            let written = self.story.write(self.name, shown, folder);
+            written.map_err(|error| named(folder, &error))?;
         }
         let took = begun.elapsed().as_secs_f64();
         let report = &report;
@@ -161,6 +173,27 @@ fn named(file: &Path, error: &io::Error) -> io::Error {
 
 /// CPU, number of CPUs, kernel, and the load: who else runs takes the second CPU away from two threads.
 fn machine() -> String {
+    let (hardware, kernel) = hardware();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split_whitespace().next().unwrap_or("unknown");
+    format!("{hardware}, Linux {kernel}, load average {load} before")
+}
+
+/// The same for the README: no more of a version than its numbers, and no load.
+fn place((what, version): (&str, &str)) -> String {
+    let (hardware, kernel) = hardware();
+    let numbers = |version: &str| {
+        let end = version.find(|c: char| !c.is_ascii_digit() && c != '.');
+        version[..end.unwrap_or(version.len())].to_owned()
+    };
+    let beside = match &*numbers(version) {
+        "" => String::new(), // not there, or the kernel
+        version => format!(", {what} {version}"),
+    };
+    format!("{hardware}, Linux {}{beside}", numbers(&kernel))
+}
+
+fn hardware() -> (String, String) {
     let read = |file| fs::read_to_string(file).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let model = cpuinfo
@@ -169,10 +202,5 @@ fn machine() -> String {
         .map_or("unknown CPU", |(_, model)| model.trim());
     let cpus = thread::available_parallelism().map_or(1, |n| n.get());
     let kernel = read("/proc/sys/kernel/osrelease");
-    let load = read("/proc/loadavg");
-    let load = load.split_whitespace().next().unwrap_or("unknown");
-    format!(
-        "{model}, {cpus} CPUs, Linux {}, load average {load} before",
-        kernel.trim()
-    )
+    (format!("{model}, {cpus} CPUs"), kernel.trim().to_owned())
 }

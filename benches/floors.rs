@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// From the ground up. A folder is one floor.
-const FLOORS: [&str; 26] = [
+const FLOORS: [&str; 28] = [
     "sys",
     "sysfs",
     "heap",
@@ -29,6 +29,8 @@ const FLOORS: [&str; 26] = [
     "table",
     "json",
     "svg",
+    "story",
+    "tree_story",
     "options",
     "driver",
 ];

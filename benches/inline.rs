@@ -182,6 +182,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_program_did_other_work_than_it_was_asked_for() {
+        let (_, list) = SOURCE.split_once("enum work { ").unwrap();
+        let (list, _) = list.split_once(" };").unwrap();
+        let ours = Work::ALL.map(|work| {
+            let mut name = String::new();
+            for c in format!("{work:?}").chars() {
+                if c.is_uppercase() && !name.is_empty() {
+                    name.push('_');
+                }
+                name.push(c.to_ascii_uppercase());
+            }
+            name
+        });
+        assert_eq!(list.split(", ").collect::<Vec<_>>(), ours);
+    }
+
+    #[test]
     fn an_answer_gives_figures_and_a_broken_one_none() {
         let (took, figures) = parse(Work::ReadByTwo, "300 100 100 100 0").unwrap();
         assert_eq!(took, Duration::from_nanos(300));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use benches::driver::Program;
 use benches::heap::Counting;
 use benches::trees::names::KERNFS;
-use benches::{tree_aims, tree_sections};
+use benches::{tree_aims, tree_sections, tree_story};
 
 #[global_allocator]
 static HEAP: Counting = Counting;
@@ -17,6 +17,7 @@ const BENCH: Program = Program {
     sections: &tree_sections::ALL,
     reference: KERNFS,
     aims: tree_aims::all,
+    story: tree_story::KERNFS_BENCH,
     beside: ("kernel", kernel),
 };
 

@@ -7,6 +7,7 @@
 //! cargo bench -p benches --bench grace_period
 //! cargo run --release -p benches --bin kernfs_bench      # trees: beside those written by hand, and the kernel's
 //! cargo bench -p benches --bench kernfs
+//! benches/plots/make                                     # the README's pictures and tables
 //! ```
 //!
 //! # How it measures
@@ -39,11 +40,13 @@ pub mod repeat;
 pub mod rounds;
 pub mod samples;
 pub mod sections;
+pub mod story;
 pub mod svg;
 pub mod sys;
 pub mod sysfs;
 pub mod table;
 pub mod tree_aims;
 pub mod tree_sections;
+pub mod tree_story;
 pub mod trees;
 pub mod work;

@@ -12,6 +12,7 @@ pub const HELP: &str = "
   --pin         keep each thread of the loops on its own CPU
   --json FILE   write all samples to FILE too
   --svg DIR     write a picture of each chart into DIR too
+  --story DIR   write the pictures and tables of the README into DIR too
   --help        this text
 
 Nothing is asserted: the exit status is 0 whatever the figures are, 1 when a file
@@ -37,6 +38,8 @@ pub struct Options {
     pub json: Option<PathBuf>,
     /// Where the pictures go.
     pub svg: Option<PathBuf>,
+    /// Where the README's pictures and tables go.
+    pub story: Option<PathBuf>,
 }
 
 impl Options {
@@ -73,6 +76,10 @@ impl Options {
                     let folder = arguments.next().ok_or("--svg wants a folder")?;
                     options.svg = Some(folder.into());
                 }
+                Some("--story") => {
+                    let folder = arguments.next().ok_or("--story wants a folder")?;
+                    options.story = Some(folder.into());
+                }
                 _ => return Err(format!("unknown option {}", argument.display())),
             }
         }
@@ -101,10 +108,11 @@ mod tests {
 
     #[test]
     fn options_may_stand_in_any_order() {
-        let options = parse("--json out.json --quick --svg plots").unwrap();
+        let options = parse("--json out.json --quick --svg plots --story s").unwrap();
         assert!(options.quick && !options.pinned);
         assert_eq!(options.json, Some("out.json".into()));
         assert_eq!(options.svg, Some("plots".into()));
+        assert_eq!(options.story, Some("s".into()));
         assert_eq!(parse(""), Ok(Options::default()));
     }
 
@@ -124,6 +132,7 @@ mod tests {
     fn what_is_not_understood_is_an_error() {
         assert!(parse("--fast").unwrap_err().contains("--fast"));
         assert!(parse("--quick extra").is_err());
+        assert!(parse("--story").unwrap_err().contains("folder"));
         assert!(parse("--json").unwrap_err().contains("file name"));
         assert!(parse("--probe stall").unwrap_err().contains("peer"));
         assert!(parse("--only nothing").unwrap_err().contains("nothing"));

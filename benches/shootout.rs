@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use benches::driver::Program;
 use benches::peers::{self, names::MEMB};
-use benches::{aims, sections};
+use benches::{aims, sections, story};
 
 const SHOOTOUT: Program = Program {
     name: "shootout",
@@ -12,6 +12,7 @@ const SHOOTOUT: Program = Program {
     sections: &sections::ALL,
     reference: MEMB,
     aims: aims::all,
+    story: story::SHOOTOUT,
     beside: ("liburcu", peers::liburcu_version),
 };
 

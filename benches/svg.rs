@@ -1,33 +1,89 @@
-//! A chart as an SVG picture: one bar for each peer, as long as its median, with a notch at its best round,
-//! and both in figures. The axis is logarithmic where the figures span more than a factor of 20.
+//! Charts as an SVG picture: panels side by side with the same peers, one bar for each, as long as its typical figure,
+//! and behind it the figure and its ratio to ours. A scale is logarithmic where the figures span more than a
+//! factor of 20.
 //!
-//! Written by hand: rectangles and text, no scripts, no fonts but the viewer's.
+//! Written by hand: rectangles and text, no scripts, no fonts but the viewer's. The picture has a ground of its own,
+//! dark where the viewer asks for dark.
 
 use core::fmt::{self, Display, Formatter};
 
-use crate::chart::{Chart, Line, Unit};
-use crate::table::{Figure, pair};
+use crate::aims::ratio;
+use crate::chart::{Chart, Typical, Unit};
+use crate::samples::Samples;
+use crate::table::{Figure, Humane};
 
-/// Pixels: the whole picture, the names' column, the figures' column, the bars.
-const WIDTH: f64 = 760.0;
-const NAMES: f64 = 220.0;
-const FIGURES: f64 = 130.0;
-const BARS: f64 = WIDTH - NAMES - FIGURES;
+/// Pixels: the whole picture, the names' column, the figures behind the bars, between panels.
+const WIDTH: f64 = 880.0;
+const NAMES: f64 = 176.0;
+const FIGURES: f64 = 104.0;
+const GAP: f64 = 14.0;
 const ROW: f64 = 20.0;
+/// Above the first panels, above the bars of each, below them.
 const TOP: f64 = 56.0;
-const BOTTOM: f64 = 26.0;
+const HEAD: f64 = 36.0;
+const FOOT: f64 = 14.0;
 
-const OWN: &str = "#2f6fb3";
-const FLOOR: &str = "#8aa37b";
-const PEER: &str = "#b9bec5";
+/// The classes of what is drawn, and their colours by day and by night.
+const STYLE: &str = "<style>\
+.ground{fill:#ffffff;stroke:#d1d9e0}.text{fill:#1f2328}.dim{fill:#59636e}\
+.own{fill:#0969da}.floor{fill:#7aa37a}.peer{fill:#afb8c1}.line{stroke:#d1d9e0}\
+@media(prefers-color-scheme:dark){\
+.ground{fill:#0d1117;stroke:#3d444d}.text{fill:#f0f6fc}.dim{fill:#9198a1}\
+.own{fill:#4493f8}.floor{fill:#6f9a6f}.peer{fill:#656c76}.line{stroke:#3d444d}}\
+</style>";
 
-/// Displays a [`Chart`] as an SVG document.
-#[derive(Clone, Copy, Debug)]
+/// Displays panels as an SVG document.
+#[derive(Clone, Debug)]
 pub struct Svg<'a> {
-    /// What is drawn.
-    pub chart: &'a Chart,
+    /// Above all.
+    pub title: &'a str,
     /// A line under the title: where it was measured.
     pub machine: &'a str,
+    /// Whose figures are 1 in the ratios.
+    pub reference: &'a str,
+    /// Panels in a row.
+    pub columns: usize,
+    /// The peers, in their order.
+    pub names: Vec<&'a str>,
+    /// What is drawn.
+    pub panels: Vec<Panel<'a>>,
+}
+
+/// One figure of some peers.
+#[derive(Clone, Debug)]
+pub struct Panel<'a> {
+    /// Above the bars.
+    pub title: &'a str,
+    /// The unit of all figures.
+    pub unit: Unit,
+    /// Which of the samples is drawn.
+    pub typical: Typical,
+    /// The figures of peers.
+    pub lines: Vec<(&'a str, &'a Samples)>,
+}
+
+impl<'a> Panel<'a> {
+    /// A whole chart.
+    pub fn of(chart: &'a Chart) -> Self {
+        Self {
+            title: chart.title,
+            unit: chart.unit,
+            typical: chart.typical,
+            lines: names(chart)
+                .zip(chart.lines.iter().map(|line| &line.samples))
+                .collect(),
+        }
+    }
+
+    fn figure(&self, name: &str) -> Option<f64> {
+        let (_, samples) = self.lines.iter().find(|(who, _)| *who == name)?;
+        self.typical.of(samples)
+    }
+
+    fn figures(&self) -> impl Iterator<Item = f64> {
+        let lines = self.lines.iter();
+        lines.filter_map(|(_, samples)| self.typical.of(samples))
+    }
 }
 
 /// Whether a chart has bars to draw.
@@ -35,166 +91,189 @@ pub fn is_drawable(chart: &Chart) -> bool {
     chart.unit != Unit::YesNo && chart.lines.len() > 1
 }
 
+/// The peers of a chart.
+pub fn names(chart: &Chart) -> impl Iterator<Item = &str> {
+    chart.lines.iter().map(|line| &*line.name)
+}
+
 impl Display for Svg<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let chart = self.chart;
-        let height = TOP + ROW * chart.lines.len() as f64 + BOTTOM;
-        let scale = Scale::over(chart);
+        let columns = self.columns.clamp(1, 3);
+        let rows: Vec<&[Panel<'_>]> = self.panels.chunks(columns).collect();
+        let tall = |row: &&[Panel<'_>]| HEAD + ROW * self.names_in(row).len() as f64 + FOOT;
+        let height = TOP + rows.iter().map(tall).sum::<f64>();
         writeln!(
             f,
-            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">"#
+            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" font-family="system-ui, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif" font-size="12">"#
         )?;
-        writeln!(f, r#"<rect width="100%" height="100%" fill="white"/>"#)?;
-        let unit = match chart.unit {
-            Unit::Count => String::new(),
-            unit => format!(", {}", unit.name()),
-        };
-        let notch = if chart.unit.greater_is_better() {
-            "greatest"
-        } else {
-            "least"
-        };
+        writeln!(f, "{STYLE}")?;
         writeln!(
             f,
-            r#"<text x="8" y="20" font-size="15" font-weight="bold">{}{unit}</text>"#,
-            Escaped(chart.title)
+            r#"<rect class="ground" x="0.5" y="0.5" width="{}" height="{}" rx="6"/>"#,
+            WIDTH - 1.0,
+            height - 1.0
         )?;
         writeln!(
             f,
-            r##"<text x="8" y="38" font-size="11" fill="#555">bar: median, notch: {notch}. {}</text>"##,
-            Escaped(self.machine)
+            r#"<text class="text" x="16" y="26" font-size="16" font-weight="bold">{}</text>"#,
+            Escaped(self.title)
         )?;
-        for tick in scale.ticks() {
-            let x = NAMES + scale.place(tick);
-            writeln!(
-                f,
-                r##"<line x1="{x:.1}" y1="{TOP}" x2="{x:.1}" y2="{:.1}" stroke="#ddd"/><text x="{x:.1}" y="{:.1}" font-size="10" fill="#555" text-anchor="middle">{}</text>"##,
-                height - BOTTOM,
-                height - BOTTOM + 14.0,
-                Short(tick)
-            )?;
-        }
-        for (row, line) in chart.lines.iter().enumerate() {
-            bar(line, chart.unit, TOP + ROW * row as f64, &scale, f)?;
+        writeln!(
+            f,
+            r#"<text class="dim" x="16" y="44" font-size="11">{}. × is the ratio to {}.</text>"#,
+            Escaped(self.machine),
+            Escaped(self.reference)
+        )?;
+        let width = (WIDTH - NAMES - GAP) / columns as f64;
+        let mut y = TOP;
+        for row in rows {
+            let names = self.names_in(row);
+            for (i, name) in names.iter().enumerate() {
+                writeln!(
+                    f,
+                    r#"<text class="text" x="{:.1}" y="{:.1}" text-anchor="end"{}>{}</text>"#,
+                    NAMES - 8.0,
+                    y + HEAD + ROW * i as f64 + 14.0,
+                    weight(name == &self.reference),
+                    Escaped(name)
+                )?;
+            }
+            for (i, panel) in row.iter().enumerate() {
+                let x = NAMES + width * i as f64;
+                self.panel(panel, &names, (x, y), width - GAP - FIGURES, f)?;
+            }
+            y += tall(&row);
         }
         writeln!(f, "</svg>")
     }
 }
 
-fn bar(line: &Line, unit: Unit, y: f64, scale: &Scale, f: &mut Formatter<'_>) -> fmt::Result {
-    let samples = &line.samples;
-    let best = if unit.greater_is_better() {
-        samples.max()
+impl Svg<'_> {
+    /// Who has a figure in one of these panels.
+    fn names_in(&self, row: &[Panel<'_>]) -> Vec<&str> {
+        let there = |name: &&str| row.iter().any(|panel| panel.figure(name).is_some());
+        self.names.iter().copied().filter(there).collect()
+    }
+
+    fn panel(
+        &self,
+        panel: &Panel<'_>,
+        names: &[&str],
+        (x, y): (f64, f64),
+        bars: f64,
+        f: &mut Formatter<'_>,
+    ) -> fmt::Result {
+        let scale = Scale::over(panel, bars);
+        let better = match panel.unit.greater_is_better() {
+            true => "longer is better",
+            false => "shorter is better",
+        };
+        let logarithmic = match scale.logarithmic {
+            true => ", logarithmic",
+            false => "",
+        };
+        let top = y + HEAD;
+        writeln!(
+            f,
+            r#"<text class="text" x="{x:.1}" y="{:.1}" font-weight="bold">{}</text><text class="dim" x="{x:.1}" y="{:.1}" font-size="10">{better}{logarithmic}</text><line class="line" x1="{x:.1}" y1="{top:.1}" x2="{x:.1}" y2="{:.1}"/>"#,
+            y + 14.0,
+            Escaped(panel.title),
+            y + 27.0,
+            top + ROW * names.len() as f64
+        )?;
+        for (i, name) in names.iter().enumerate() {
+            let top = top + ROW * i as f64;
+            let text = top + 14.0;
+            let Some(figure) = panel.figure(name) else {
+                writeln!(
+                    f,
+                    r#"<text class="dim" x="{:.1}" y="{text:.1}">–</text>"#,
+                    x + 5.0
+                )?;
+                continue;
+            };
+            let length = scale.place(figure);
+            let is_reference = *name == self.reference;
+            let times = ratio(Some(figure), panel.figure(self.reference));
+            let times = match times {
+                Some(times) if !is_reference => format!(
+                    r#" <tspan class="dim" font-size="11">{}×</tspan>"#,
+                    Figure(Some(times))
+                ),
+                _ => String::new(),
+            };
+            writeln!(
+                f,
+                r#"<rect class="{}" x="{x:.1}" y="{:.1}" width="{length:.1}" height="{:.1}"/><text class="text" x="{:.1}" y="{text:.1}"{}>{}{times}</text>"#,
+                class(name),
+                top + 3.0,
+                ROW - 6.0,
+                x + length + 5.0,
+                weight(is_reference),
+                Humane(figure, panel.unit)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn weight(is_reference: bool) -> &'static str {
+    if is_reference {
+        r#" font-weight="bold""#
     } else {
-        samples.min()
-    };
-    let (Some(median), Some(best)) = (samples.median(), best) else {
-        return Ok(());
-    };
-    let color = match &*line.name {
-        name if name.starts_with("urcu") || name.starts_with("kernfs") => OWN,
-        name if name.starts_with("plain") || name.starts_with("malloc") => FLOOR,
-        name if name.starts_with("membarrier") => FLOOR,
-        _ => PEER,
-    };
-    let text = y + ROW - 6.0;
-    let end = scale.place(median);
-    let notch = NAMES + scale.place(best);
-    writeln!(
-        f,
-        r##"<text x="{:.1}" y="{text:.1}" text-anchor="end">{}</text><rect x="{NAMES}" y="{:.1}" width="{end:.1}" height="{:.1}" fill="{color}"/><line x1="{notch:.1}" y1="{:.1}" x2="{notch:.1}" y2="{:.1}" stroke="#222" stroke-width="2"/><text x="{:.1}" y="{text:.1}" fill="#333">{}</text>"##,
-        NAMES - 8.0,
-        Escaped(&line.name),
-        y + 3.0,
-        ROW - 6.0,
-        y + 3.0,
-        y + ROW - 3.0,
-        WIDTH - FIGURES + 10.0,
-        pair(Some(samples), unit)
-    )
+        ""
+    }
+}
+
+fn class(name: &str) -> &'static str {
+    const FLOORS: [&str; 6] = [
+        "plain",
+        "malloc",
+        "membarrier",
+        "getppid",
+        "dependent",
+        "thread::",
+    ];
+    if name.starts_with("urcu") || name.starts_with("kernfs") {
+        "own"
+    } else if FLOORS.iter().any(|floor| name.starts_with(floor)) {
+        "floor"
+    } else {
+        "peer"
+    }
 }
 
 /// From figures to pixels.
 struct Scale {
     low: f64,
     high: f64,
+    bars: f64,
     logarithmic: bool,
 }
 
 impl Scale {
-    fn over(chart: &Chart) -> Self {
-        let medians = chart.lines.iter().filter_map(|line| line.samples.median());
-        let extremes = chart
-            .lines
-            .iter()
-            .flat_map(|line| [line.samples.min(), line.samples.median()]);
-        let high = medians.fold(f64::MIN_POSITIVE, f64::max);
-        let least = extremes
-            .flatten()
-            .filter(|figure| *figure > 0.0)
-            .fold(high, f64::min);
+    fn over(panel: &Panel<'_>, bars: f64) -> Self {
+        let high = panel.figures().fold(f64::MIN_POSITIVE, f64::max);
+        let least = panel.figures().filter(|figure| *figure > 0.0);
+        let least = least.fold(high, f64::min);
         let logarithmic = high / least > 20.0;
-        let low = if logarithmic {
-            10f64.powf((least / 1.5).log10().floor())
-        } else {
-            0.0
-        };
         Self {
-            low,
-            high: high * 1.04,
+            // The least is to be seen.
+            low: if logarithmic { least / 1.6 } else { 0.0 },
+            high,
+            bars,
             logarithmic,
         }
     }
 
-    /// Pixels from the left end; what lies outside is drawn at the end.
+    /// Pixels from the left end.
     fn place(&self, figure: f64) -> f64 {
         let part = if self.logarithmic {
             (figure.max(self.low) / self.low).ln() / (self.high / self.low).ln()
         } else {
             figure / self.high
         };
-        BARS * part.clamp(0.0, 1.0)
-    }
-
-    fn ticks(&self) -> Vec<f64> {
-        let mut tick = if self.logarithmic {
-            self.low
-        } else {
-            // A round step that gives three to eight ticks.
-            let step = 10f64.powf((self.high / 3.0).log10().floor());
-            let step = [5.0 * step, 2.0 * step, step]
-                .into_iter()
-                .find(|step| self.high / step >= 3.0)
-                .unwrap_or(step);
-            return (0..=8)
-                .map(|i| f64::from(i) * step)
-                .filter(|tick| *tick <= self.high)
-                .collect();
-        };
-        let mut ticks = Vec::new();
-        while tick <= self.high {
-            ticks.push(tick);
-            tick *= 10.0;
-        }
-        ticks
-    }
-}
-
-/// A tick's label without needless digits.
-struct Short(f64);
-
-impl Display for Short {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let value = self.0;
-        if value == 0.0 {
-            f.write_str("0")
-        } else if value < 1.0 {
-            write!(f, "{}", (value * 1e6).round() / 1e6)
-        } else if value < 1e6 {
-            write!(f, "{}", (value * 10.0).round() / 10.0)
-        } else {
-            write!(f, "{}", Figure(Some(value)))
-        }
+        self.bars * part.clamp(0.0, 1.0)
     }
 }
 
@@ -218,7 +297,6 @@ impl Display for Escaped<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chart::Typical;
 
     fn chart(figures: &[f64]) -> Chart {
         let mut chart = Chart::new("k", "a < b", Unit::Ns, Typical::Min);
@@ -229,34 +307,56 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_bar_ends_within_the_picture_and_the_shortest_is_seen() {
+    fn the_longest_bar_ends_within_its_panel_and_the_shortest_is_seen() {
         for figures in [&[1.0, 2.0, 3.0][..], &[0.03, 5.0, 10_000.0]] {
-            let scale = Scale::over(&chart(figures));
+            let chart = chart(figures);
+            let scale = Scale::over(&Panel::of(&chart), 100.0);
             assert!(scale.place(figures[0]) > 2.0);
-            assert!(scale.place(figures[2]) <= BARS);
+            assert!(scale.place(figures[2]) <= 100.0);
             assert!(scale.place(figures[1]) < scale.place(figures[2]));
-            let ticks = scale.ticks().len();
-            assert!((3..=9).contains(&ticks), "{ticks} ticks");
         }
     }
 
     #[test]
-    fn a_wide_range_is_drawn_in_decades() {
-        assert!(!Scale::over(&chart(&[1.0, 19.0])).logarithmic);
-        let scale = Scale::over(&chart(&[1.0, 25.0]));
-        assert_eq!(scale.ticks(), [0.1, 1.0, 10.0]);
+    fn a_wide_range_is_logarithmic_and_says_so() {
+        let wide = |figures: &[f64]| {
+            let chart = chart(figures);
+            let text = document(&[&chart], 1);
+            text.contains("logarithmic")
+        };
+        assert!(!wide(&[1.0, 19.0]));
+        assert!(wide(&[1.0, 25.0]));
+    }
+
+    fn document(charts: &[&Chart], columns: usize) -> String {
+        let svg = Svg {
+            title: "T",
+            machine: "A&B",
+            reference: "peer 0",
+            columns,
+            names: names(charts[0]).collect(),
+            panels: charts.iter().map(|chart| Panel::of(chart)).collect(),
+        };
+        svg.to_string()
     }
 
     #[test]
     fn the_document_is_escaped_and_closed() {
         let chart = chart(&[1.0, 2.0]);
-        let svg = Svg {
-            chart: &chart,
-            machine: "A&B",
-        };
-        let text = svg.to_string();
-        assert!(text.contains("a &lt; b, ns") && text.contains("A&amp;B"));
+        let text = document(&[&chart], 1);
+        assert!(text.contains("a &lt; b") && text.contains("A&amp;B"));
         assert_eq!(text.matches("<rect").count(), 3);
+        assert!(text.contains("2.00×") && !text.contains("1.00×"));
         assert!(text.starts_with("<svg") && text.ends_with("</svg>\n"));
+    }
+
+    #[test]
+    fn who_has_no_figure_in_a_panel_is_a_dash_there() {
+        let (both, one) = (chart(&[1.0, 2.0]), chart(&[1.0]));
+        let text = document(&[&both, &one], 2);
+        assert_eq!(text.matches('–').count(), 1);
+        assert_eq!(text.matches("<rect").count(), 4);
+        // In another row of panels it has no place.
+        assert_eq!(document(&[&both, &one], 1).matches('–').count(), 0);
     }
 }

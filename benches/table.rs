@@ -139,9 +139,55 @@ impl Display for Figure {
     }
 }
 
+/// A figure with the unit in which it is short.
+#[derive(Clone, Copy, Debug)]
+pub struct Humane(pub f64, pub Unit);
+
+impl Display for Humane {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(value, unit) = *self;
+        let steps = match unit {
+            Unit::Ns | Unit::Us | Unit::Ms => &["ns", "µs", "ms", "s"][..],
+            Unit::Bytes => &["B", "kB", "MB", "GB"],
+            Unit::MillionsPerSecond => &["M/s"],
+            Unit::Count | Unit::YesNo => &[""],
+        };
+        let mut step = match unit {
+            Unit::Us => 1,
+            Unit::Ms => 2,
+            _ => 0,
+        };
+        let mut value = value;
+        while value >= 999.5 && step + 1 < steps.len() {
+            (value, step) = (value / 1000.0, step + 1);
+        }
+        while value < 0.0995 && value > 0.0 && step > 0 {
+            (value, step) = (value * 1000.0, step - 1);
+        }
+        let figure = Figure(Some(value));
+        match steps[step] {
+            "" => write!(f, "{figure}"),
+            unit => write!(f, "{figure} {unit}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_figure_takes_the_unit_in_which_it_is_short() {
+        let text = |value, unit| Humane(value, unit).to_string();
+        assert_eq!(text(4.3, Unit::Ns), "4.30 ns");
+        assert_eq!(text(10_121.0, Unit::Us), "10.1 ms");
+        assert_eq!(text(0.03, Unit::Us), "30.0 ns");
+        assert_eq!(text(999.6, Unit::Ns), "1.00 µs");
+        assert_eq!(text(88.7e6, Unit::Bytes), "88.7 MB");
+        assert_eq!(text(0.0, Unit::Us), "0.00 µs");
+        assert_eq!(text(39.0, Unit::MillionsPerSecond), "39.0 M/s");
+        assert_eq!(text(3.0, Unit::Count), "3.00");
+    }
 
     #[test]
     fn figures_have_three_digits_and_keep_their_column() {

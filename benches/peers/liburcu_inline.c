@@ -22,7 +22,8 @@
 #include FLAVOR_HEADER
 
 enum { READS = 1024, UPDATES = 64, PLACES = 5 };
-enum work { READ, READ_BY_TWO, UPDATE, UPDATE_BESIDE_READER, UPDATE_BY_TWO };
+/* In the order of work.rs. */
+enum work { READ, READ_BY_TWO, UPDATE, UPDATE_BESIDE_READER, UPDATE_BESIDE_STRANGER, UPDATE_BY_TWO };
 
 struct object {
 	struct rcu_head head;
@@ -182,7 +183,7 @@ int main(void)
 		};
 		struct thread follower = {
 			.is_updater = work == UPDATE_BY_TWO, .place = place % PLACES, .pinned = pinned,
-			.blocks = UINT64_MAX, .pointer = &pointers[work == UPDATE_BY_TWO],
+			.blocks = UINT64_MAX, .pointer = &pointers[work >= UPDATE_BESIDE_STRANGER],
 		};
 		uint64_t freed = 0;
 		pthread_t ids[2];

@@ -12,7 +12,7 @@ mod wake;
 pub use churn::{CGROUP, KERNFS as CHURN};
 pub use kernel::{CGROUP2, SYSFS};
 pub use million::{BIG, CONTROL, SMALL};
-pub use mount::SAME as MOUNT;
+pub use mount::{OTHER as MOUNT_OTHER, SAME as MOUNT};
 pub use wake::POLL;
 
 use crate::sections::Section;

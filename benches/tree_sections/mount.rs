@@ -23,7 +23,7 @@ use crate::trees::{ENTRIES, VALUE, Zero, name};
 /// The name of a mount whose threads run on the client's CPU.
 pub const SAME: &str = "kernfs mount, same CPU";
 /// The name of one whose threads run on another CPU.
-const OTHER: &str = "kernfs mount, other CPU";
+pub const OTHER: &str = "kernfs mount, other CPU";
 
 /// Entries of the long list.
 const MANY: usize = 100_000;

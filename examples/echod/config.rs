@@ -28,6 +28,15 @@ impl Key {
             Self::Greeting => "greeting",
         }
     }
+
+    /// What it sets, for who reads the metrics.
+    pub(super) const fn help(self) -> &'static str {
+        match self {
+            Self::MaxConnections => "Most connections at a time.",
+            Self::IdleMs => "Milliseconds after which a silent connection is closed.",
+            Self::Greeting => "What clients are greeted with.",
+        }
+    }
 }
 
 /// One version of all settings.

@@ -55,9 +55,11 @@ fn publish(parent: &Dir, id: u64, conn: &Arc<Conn>) -> Result<Object> {
     let peer = peer.map_or_else(|_| "gone".to_owned(), |peer| peer.to_string());
     object.attr("peer", ro(move || peer.clone()))?;
     let shown = Arc::clone(conn);
-    object.attr("bytes_in_total", ro(move || shown.bytes_in.load(Relaxed)))?;
+    let bytes = ro(move || shown.bytes_in.load(Relaxed));
+    object.attr("bytes_in_total", bytes.help("Bytes from this client."))?;
     let shown = Arc::clone(conn);
-    object.attr("bytes_out_total", ro(move || shown.bytes_out.load(Relaxed)))?;
+    let bytes = ro(move || shown.bytes_out.load(Relaxed));
+    object.attr("bytes_out_total", bytes.help("Bytes to this client."))?;
     object.create_file("kick", 0o200, 4096, Kick(Arc::clone(conn)))?;
     Ok(object)
 }

@@ -34,16 +34,40 @@ pub(super) static BAD_RELOADS: Counter = Counter::new();
 /// Answers that its own clients did not expect; no file.
 pub(super) static WRONG: Counter = Counter::new();
 
-/// The files in `stats`.
-pub(super) const FILES: [(&str, &Counter); 8] = [
-    ("accepted_total", &ACCEPTED),
-    ("refused_total", &REFUSED),
-    ("kicked_total", &KICKED),
-    ("idle_closed_total", &IDLE),
-    ("bytes_total", &BYTES),
-    ("scrapes_total", &SCRAPES),
-    ("reloads_total", &RELOADS),
-    ("refused_reloads_total", &BAD_RELOADS),
+/// The files in `stats`, and what they are.
+pub(super) const FILES: [(&str, &Counter, &str); 8] = [
+    ("accepted_total", &ACCEPTED, "Connections accepted."),
+    (
+        "refused_total",
+        &REFUSED,
+        "Connections refused, as there were too many.",
+    ),
+    (
+        "kicked_total",
+        &KICKED,
+        "Connections closed through their file kick.",
+    ),
+    (
+        "idle_closed_total",
+        &IDLE,
+        "Connections closed as they said nothing.",
+    ),
+    ("bytes_total", &BYTES, "Bytes echoed."),
+    (
+        "scrapes_total",
+        &SCRAPES,
+        "Times that the metrics were read.",
+    ),
+    (
+        "reloads_total",
+        &RELOADS,
+        "Times that the configuration was read again.",
+    ),
+    (
+        "refused_reloads_total",
+        &BAD_RELOADS,
+        "Configurations that were not taken.",
+    ),
 ];
 
 /// What is still there when everything has been taken down.

@@ -23,11 +23,12 @@ impl Tree {
         let config = root.create_dir("config", 0o755)?;
         let config = Key::ALL.map(|key| setting(&config, settings, key));
         let counters = root.create_dir("stats", 0o755)?;
-        for (name, counter) in stats::FILES {
-            counters.attr(name, ro(|| counter.get()))?;
+        for (name, counter, help) in stats::FILES {
+            counters.attr(name, ro(|| counter.get()).help(help))?;
         }
         let sockets = sockets.clone();
-        counters.attr("connections", ro(move || sockets.count()))?;
+        let count = ro(move || sockets.count()).help("Connections that are open.");
+        counters.attr("connections", count)?;
         Ok(Self {
             conn: root.create_dir("conn", 0o755)?,
             config: config.into_iter().collect::<Result<_>>()?,
@@ -47,7 +48,8 @@ fn setting(dir: &Dir, settings: &Arc<Settings>, key: Key) -> Result<File> {
         let changed = written.change(|config| config.set(key, &text));
         changed.map_err(|why| Errno::EINVAL.because(format!("{} {why}", key.name())))
     };
-    dir.attr(key.name(), rw(move || shown.read(|c| c.get(key)), set))
+    let value = rw(move || shown.read(|c| c.get(key)), set);
+    dir.attr(key.name(), value.help(key.help()))
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ use crate::cx::Cx;
 use crate::error::{Errno, Error, Result};
 use crate::flags::Has;
 use crate::node::{Dir, File};
-use crate::ops::{AnyOps, Ops};
+use crate::ops::{AnyOpen, AnyOps, Ops};
 use crate::seq::Seq;
 
 /// The size that stat(2) shows of an attribute, and the most that one write stores.
@@ -64,8 +64,32 @@ impl Attr {
         Self { mode, ..self }
     }
 
+    /// Says in a sentence what the value is: the `# HELP` of [`Dir::open_metrics`]. Files of one metric need it once.
+    pub fn help(self, text: &'static str) -> Self {
+        let ops = Arc::new(Helped(self.ops, text));
+        Self { ops, ..self }
+    }
+
     pub(crate) fn usual_mode(&self) -> u32 {
         self.mode
+    }
+}
+
+/// Callbacks with a sentence about them.
+struct Helped(Arc<dyn AnyOps>, &'static str);
+
+impl AnyOps for Helped {
+    fn any_has(&self) -> Has {
+        self.0.any_has()
+    }
+    fn any_atomic_write_len(&self) -> usize {
+        self.0.any_atomic_write_len()
+    }
+    fn any_open(self: Arc<Self>, cx: &mut Cx<'_>) -> Result<Box<dyn AnyOpen>> {
+        Arc::clone(&self.0).any_open(cx)
+    }
+    fn any_help(&self) -> Option<&'static str> {
+        Some(self.1)
     }
 }
 

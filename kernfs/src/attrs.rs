@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use urcu::Memb;
 
-use crate::error::{Errno, Error, Result};
+use crate::error::{Errno, Result};
 use crate::flags::RootFlags;
 use crate::mode::{self, Kind, SetAttr};
 use crate::node::Node;
@@ -99,7 +99,7 @@ impl Node {
 
     /// Why one that must be there and must not be there is not set.
     #[cfg(feature = "fuse")]
-    pub(crate) fn refuse_xattr(&self, name: &[u8]) -> Error {
+    pub(crate) fn refuse_xattr(&self, name: &[u8]) -> crate::error::Error {
         let space = self.xattr_space(name, Errno::EPERM);
         let refused = space.and_then(|_| {
             self.change_xattrs(|list| match list.get(name) {

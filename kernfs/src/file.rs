@@ -74,6 +74,11 @@ impl File {
     pub fn has(&self) -> Has {
         self.0.0.file().map_or(Has::NONE, |file| file.has)
     }
+
+    /// What [`Attr::help`](crate::Attr::help) says of it.
+    pub(crate) fn help(&self) -> Option<&'static str> {
+        self.0.0.file()?.ops()?.any_help()
+    }
 }
 
 impl Link {

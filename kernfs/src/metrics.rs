@@ -23,6 +23,7 @@ struct Place {
 #[derive(Debug, Default)]
 struct Family {
     is_counter: bool,
+    help: Option<&'static str>,
     samples: BTreeMap<String, String>,
 }
 
@@ -59,15 +60,18 @@ impl Place {
             n += 1;
         }
         let separator = if place.labels.is_empty() { "" } else { "," };
-        let value = String::from_utf8_lossy(name);
-        let value = value
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace('\n', "\\n");
+        let value = escaped(&String::from_utf8_lossy(name));
         let _ = write!(place.labels, "{separator}{key}=\"{value}\""); // a String takes all
         place.keys.push(key);
         place
     }
+}
+
+/// As it stands between quotes, and behind a HELP.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 /// The number that a file shows, as its text, if it is one that everybody may read.
@@ -95,11 +99,13 @@ impl Dir {
     /// The numbers in this directory and below as OpenMetrics text, to be served at `/metrics` as
     /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
     ///
-    /// Each file that shows one number and that everybody may read, as far as modes say it, is a sample. Its metric is `prefix`, the directories
-    /// on the way and its own name, with underscores; what a name may not have becomes an underscore. A directory whose
-    /// name begins with a digit is no part of the name but a label, called after the directory above: `conn/7/bytes` is
-    /// `conn_bytes{conn="7"}`. A name that ends in `_total` makes a counter, if it is not negative; others are gauges. Of two files that would
-    /// be the same sample one is shown. Left out: files that [may block](Has::MAY_BLOCK), and those in name spaces.
+    /// Each file that shows one number and that everybody may read, as far as modes say it, is a sample. Its metric is
+    /// `prefix`, the directories on the way and its own name, with underscores; what a name may not have becomes an
+    /// underscore. A directory whose name begins with a digit is no part of the name but a label, called after the
+    /// directory above: `conn/7/bytes` is `conn_bytes{conn="7"}`. A name that ends in `_total` makes a counter, if it is not
+    /// negative; others are gauges. Of two files that would be the same sample one is shown. What
+    /// [`Attr::help`](crate::Attr::help) says of one of a metric's files is its `# HELP`. Left out: files that
+    /// [may block](Has::MAY_BLOCK), and those in name spaces.
     ///
     /// Runs the callbacks `open`, `show` and `release` of each file, one after the other; a file whose callback fails, or
     /// that goes meanwhile, is left out. Not inside a callback of the tree. Takes no lock but each file's own.
@@ -108,7 +114,7 @@ impl Dir {
     /// use kernfs::{Root, ro};
     ///
     /// let root = Root::new();
-    /// root.attr("uptime_seconds", ro(|| 12.5))?;
+    /// root.attr("uptime_seconds", ro(|| 12.5).help("Since the daemon began."))?;
     /// let conn = root.create_dir("conn", 0o755)?;
     /// for id in [7, 8] {
     ///     let dir = conn.create_dir(id.to_string(), 0o755)?;
@@ -120,6 +126,7 @@ impl Dir {
     ///     "echod_conn_bytes_total{conn=\"7\"} 700",
     ///     "echod_conn_bytes_total{conn=\"8\"} 800",
     ///     "# TYPE echod_uptime_seconds gauge",
+    ///     "# HELP echod_uptime_seconds Since the daemon began.",
     ///     "echod_uptime_seconds 12.5",
     ///     "# EOF",
     /// ];
@@ -148,7 +155,7 @@ impl Dir {
                 {
                     let mut name = place.name.clone();
                     push_name(&mut name, &entry.name);
-                    add(&mut families, &name, &place.labels, number);
+                    add(&mut families, &name, &place.labels, number, file.help());
                 }
             }
         }
@@ -157,7 +164,13 @@ impl Dir {
 }
 
 /// Adds a sample, unless there is one of that name and labels, or a metric of that name and another type.
-fn add(families: &mut BTreeMap<String, Family>, name: &str, labels: &str, number: String) {
+fn add(
+    families: &mut BTreeMap<String, Family>,
+    name: &str,
+    labels: &str,
+    number: String,
+    help: Option<&'static str>,
+) {
     let digit = name.starts_with(|first: char| first.is_ascii_digit());
     let name = format!("{}{name}", if digit { "_" } else { "" });
     let stem = name.strip_suffix("_total");
@@ -169,9 +182,10 @@ fn add(families: &mut BTreeMap<String, Family>, name: &str, labels: &str, number
     let family = families.entry(stem.unwrap_or(&name).to_owned());
     let family = family.or_insert_with(|| Family {
         is_counter,
-        samples: BTreeMap::new(),
+        ..Family::default()
     });
     if family.is_counter == is_counter {
+        family.help = family.help.or(help);
         family.samples.entry(labels.to_owned()).or_insert(number);
     }
 }
@@ -184,6 +198,9 @@ fn text(families: &BTreeMap<String, Family>) -> String {
             false => ("gauge", ""),
         };
         let _ = writeln!(out, "# TYPE {name} {kind}");
+        if let Some(help) = family.help {
+            let _ = writeln!(out, "# HELP {name} {}", escaped(help));
+        }
         for (labels, number) in &family.samples {
             let _ = match labels.is_empty() {
                 true => writeln!(out, "{name}{suffix} {number}"),
@@ -222,6 +239,23 @@ mod tests {
         failing.hide().unwrap();
         let expected = "# TYPE x_a gauge\nx_a 1\n# TYPE x_b gauge\nx_b -2.5e3\n# EOF\n";
         assert_eq!(root.open_metrics("x"), expected);
+    }
+
+    #[test]
+    fn a_metric_had_no_help_though_one_of_its_files_has() {
+        let root = Root::new();
+        for (id, help) in [("1", None), ("2", Some("what\n\"it\" is")), ("3", None)] {
+            let dir = root.create_dir(id, 0o755).unwrap();
+            let attr = ro(|| 1);
+            let attr = match help {
+                Some(help) => attr.help(help),
+                None => attr,
+            };
+            dir.attr("x", attr).unwrap();
+        }
+        let text = root.open_metrics("");
+        let expected = "# TYPE x gauge\n# HELP x what\\n\\\"it\\\" is\nx{id=\"1\"} 1\n";
+        assert!(text.starts_with(expected), "{text}");
     }
 
     #[test]

@@ -268,6 +268,10 @@ pub(crate) trait AnyOps: Send + Sync {
     fn any_has(&self) -> Has;
     fn any_atomic_write_len(&self) -> usize;
     fn any_open(self: Arc<Self>, cx: &mut Cx<'_>) -> Result<Box<dyn AnyOpen>>;
+    /// What the file is, for who reads its number among many.
+    fn any_help(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// One open file: its [`Ops`] and what their `open` returned.

@@ -86,7 +86,7 @@ impl Bench {
     fn ask(&self, tool: &Tool) -> std::io::Result<Outcome> {
         let package = match tool {
             Tool::KernfsLib(_) | Tool::KernfsTest(..) => "kernfs",
-            _ => "urcu",
+            _ => "user-rcu",
         };
         let mut args = vec!["test", "--quiet", "--package", package];
         let filter = match tool {

@@ -2,3 +2,8 @@
 
 #[doc = include_str!("../docs/memory-model.md")]
 pub mod memory_model {}
+
+/// The package's README, so that its example runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub mod readme {}

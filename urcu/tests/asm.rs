@@ -13,7 +13,7 @@ use std::process::Command;
 fn assembly() -> String {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("asm");
     let output = Command::new(env!("CARGO"))
-        .args(["rustc", "--quiet", "--release", "--package", "urcu"])
+        .args(["rustc", "--quiet", "--release", "--package", "user-rcu"])
         .args(["--example", "asm_probe", "--target-dir"])
         .arg(&target)
         .args(["--", "--emit=asm", "-Cdebuginfo=0", "-Ccodegen-units=1"])

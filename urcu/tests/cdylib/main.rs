@@ -86,7 +86,7 @@ fn built() -> &'static Path {
             name => name,
         };
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--offline", "--package", "urcu"])
+            .args(["build", "--quiet", "--offline", "--package", "user-rcu"])
             .args([
                 "--example",
                 "urcu_plugin",
