@@ -221,7 +221,7 @@ pub fn all(report: &Report) -> Vec<Aim> {
         ),
         at_most(
             2.0,
-            "p99.9 of 1000 Memb sections / plain loads, updater elsewhere",
+            "p99.9 of 1 us of Memb sections / plain loads, updater elsewhere",
             times("latency_p999", MEMB, PLAIN),
         ),
         at_least(

@@ -1,6 +1,7 @@
 //! What `shootout` and `kernfs_bench` have in common: options, sections, tables, files.
 
 use std::io::{self, ErrorKind, Write};
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{self, ExitCode};
 use std::time::Instant;
@@ -105,7 +106,12 @@ impl Program {
         let wanted = |section: &&Section| options.wants(section);
         for section in self.sections.iter().filter(wanted) {
             let (before, begun) = (report.groups.len(), Instant::now());
-            (section.run)(effort, &mut report);
+            // On a thread of its own: what it registers ends with it. A main thread that once read, and then
+            // only waits, would answer no cooperative round of any later section.
+            thread::scope(|scope| {
+                let run = scope.spawn(|| (section.run)(effort, &mut report));
+                run.join().unwrap_or_else(|panic| resume_unwind(panic));
+            });
             let reference = self.reference;
             for group in &report.groups[before..] {
                 write!(out, "{}", Table { group, reference })?;

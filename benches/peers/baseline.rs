@@ -14,6 +14,8 @@ pub const NAME: &str = "plain load";
 pub const LOCKED: &str = "plain load, locked add";
 /// The name of the floor of updates.
 pub const MALLOC: &str = "malloc + free, unprotected";
+/// The name of the heap that only grows.
+pub const KEPT: &str = "malloc, nothing freed";
 
 pub(super) fn visit(visitor: &mut impl Visitor) {
     visitor.visit(PlainLoad::new());
@@ -184,5 +186,52 @@ impl Drop for Freeing<'_> {
     fn drop(&mut self) {
         // SAFETY: as above; `&mut self`.
         drop(unsafe { Box::from_raw(*self.own.get_mut()) });
+    }
+}
+
+/// Updates allocate, and free nothing. Compared by its longest update, not by speed.
+pub(super) struct NeverFreed(PlainLoad);
+
+pub(super) struct Keeping<'a>(&'a PlainLoad);
+
+impl NeverFreed {
+    pub(super) fn new() -> Self {
+        Self(PlainLoad::new())
+    }
+}
+
+impl Peer for NeverFreed {
+    type Reader<'a> = Keeping<'a>;
+
+    fn name(&self) -> &'static str {
+        KEPT
+    }
+
+    fn another(&self) -> Self {
+        Self::new()
+    }
+
+    fn reader(&self) -> Keeping<'_> {
+        Keeping(&self.0)
+    }
+
+    fn settle(&self) -> Settled {
+        Settled::Unknown
+    }
+}
+
+impl Reader for Keeping<'_> {
+    #[inline]
+    fn read(&mut self) -> u64 {
+        self.0.read()
+    }
+
+    fn hold(&mut self, inside: &mut dyn FnMut()) {
+        inside();
+    }
+
+    #[inline]
+    fn update(&mut self, new: u64) {
+        core::hint::black_box(boxed(new));
     }
 }

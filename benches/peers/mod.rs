@@ -29,7 +29,7 @@ pub trait Visitor {
 
 /// Names that aims and sections refer to.
 pub mod names {
-    pub use super::baseline::{LOCKED, MALLOC, NAME as PLAIN};
+    pub use super::baseline::{KEPT, LOCKED, MALLOC, NAME as PLAIN};
     pub use super::bounded::{BYTES as BOUND, NAME as BOUNDED};
     pub use super::calls::NAME as CALLS;
     pub use super::epoch::{CROSSBEAM, SEIZE};
@@ -74,6 +74,7 @@ where
     };
     visit_all(&mut find);
     find.visit(bounded::Bounded::new()); // compared by memory, not by speed
+    find.visit(baseline::NeverFreed::new());
     find.output
 }
 

@@ -73,7 +73,7 @@ pub const ALL: [Section; 11] = [
     },
     Section {
         name: "latency",
-        about: "1000 sections beside an updater that works flat out",
+        about: "a microsecond of sections beside an updater that works flat out",
         run: latency::run,
         probe: Some(latency::probe),
     },

@@ -27,11 +27,22 @@ pub(crate) enum Haste {
 }
 
 /// What has been pushed and not been taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Pushed {
     Nothing,
     OnlyLazy,
     Prompt,
+}
+
+impl Pushed {
+    /// By the newest, with its tag.
+    fn of(newest: *mut RcuHead) -> Self {
+        match newest.addr() {
+            0 => Self::Nothing,
+            at if at & PROMPT != 0 => Self::Prompt,
+            _ => Self::OnlyLazy,
+        }
+    }
 }
 
 /// What those who push write.
@@ -50,6 +61,9 @@ struct Front {
 struct Back {
     /// What is left of the batch in work, oldest first; written under the shard's lock.
     batch: AtomicPtr<RcuHead>,
+    /// What was gathered for the next batch, oldest first; and its newest, with [`PROMPT`]. Under the lock.
+    gathered: AtomicPtr<RcuHead>,
+    newest: AtomicPtr<RcuHead>,
     /// The sum of weights of those that have run.
     done: AtomicU64,
     /// The sum that somebody waits for, the nearest of several; 0: nobody does.
@@ -86,6 +100,8 @@ impl Queue {
             }),
             back: Padded::new(Back {
                 batch: AtomicPtr::new(ptr::null_mut()),
+                gathered: AtomicPtr::new(ptr::null_mut()),
+                newest: AtomicPtr::new(ptr::null_mut()),
                 done: AtomicU64::new(0),
                 wanted: AtomicU64::new(0),
                 run: AtomicU64::new(0),
@@ -132,36 +148,51 @@ impl Queue {
 
     /// What waits to be taken. SeqCst: the worker asks after it has told that it sleeps or leaves.
     pub(crate) fn pushed(&self) -> Pushed {
-        let top = self.front.pushed.load(Ordering::SeqCst);
-        if top.is_null() {
-            Pushed::Nothing
-        } else if is_prompt(top) {
-            Pushed::Prompt
-        } else {
-            Pushed::OnlyLazy
-        }
+        // The tag says of each whether it holds a prompt one.
+        let pushed = Pushed::of(self.front.pushed.load(Ordering::SeqCst));
+        pushed.max(Pushed::of(self.back.newest.load(Ordering::Relaxed)))
     }
 
-    /// Makes everything that is pushed the batch, oldest first, and tells what it was. Only under the
-    /// shard's lock, and when there is no batch.
-    pub(crate) fn take(&self) -> Pushed {
-        debug_assert!(!self.has_batch());
+    /// Turns what is pushed round, oldest first, and puts it behind what was gathered before. Only under the
+    /// shard's lock.
+    ///
+    /// Turning round touches each head: early, while a batch runs, they are still in the cache of who pushed them.
+    pub(crate) fn gather(&self) {
         // Acquire pairs with the push: the heads are visible.
         let top = self.front.pushed.swap(ptr::null_mut(), Ordering::Acquire);
-        let (mut newest, mut oldest) = (reloaded(untagged(top)), ptr::null_mut());
+        let (mut at, mut oldest) = (reloaded(untagged(top)), ptr::null_mut());
+        if at.is_null() {
+            return;
+        }
         // SAFETY: invariant 1: the swap made the whole list ours; each head stays until it is run.
-        while let Some(head) = unsafe { newest.as_ref() } {
+        while let Some(head) = unsafe { at.as_ref() } {
             let next = reloaded(head.next().load(Ordering::Relaxed));
             head.next().store(oldest, Ordering::Relaxed);
-            oldest = newest;
-            newest = next;
+            oldest = at;
+            at = next;
         }
+        let before = self.back.newest.load(Ordering::Relaxed);
+        // SAFETY: invariant 1: gathered, so it stays until it is run; under the lock nobody else links it.
+        match unsafe { reloaded(untagged(before)).as_ref() } {
+            Some(newest) => newest.next().store(oldest, Ordering::Relaxed),
+            None => self.back.gathered.store(oldest, Ordering::Relaxed),
+        }
+        let tag = (before.addr() | top.addr()) & PROMPT;
+        let newest = untagged(top).map_addr(|at| at | tag);
+        self.back.newest.store(newest, Ordering::Relaxed);
+    }
+
+    /// Makes everything that is gathered and pushed the batch, oldest first, and tells what it was. Only under
+    /// the shard's lock, and when there is no batch.
+    pub(crate) fn take(&self) -> Pushed {
+        debug_assert!(!self.has_batch());
+        self.gather();
+        let oldest = self.back.gathered.load(Ordering::Relaxed);
+        let newest = self.back.newest.load(Ordering::Relaxed);
+        self.back.gathered.store(ptr::null_mut(), Ordering::Relaxed);
+        self.back.newest.store(ptr::null_mut(), Ordering::Relaxed);
         self.back.batch.store(oldest, Ordering::Relaxed);
-        match (oldest.is_null(), is_prompt(top)) {
-            (true, _) => Pushed::Nothing,
-            (false, false) => Pushed::OnlyLazy,
-            (false, true) => Pushed::Prompt,
-        }
+        Pushed::of(newest)
     }
 
     /// Whether taken callbacks are left. A batch that is not finished (its worker left, or stayed behind
@@ -188,7 +219,9 @@ impl Queue {
         if apart != 0 {
             self.front.apart.fetch_sub(apart, Ordering::Relaxed);
         }
-        self.back.run.fetch_add(1, Ordering::Relaxed);
+        // Only the consumer writes this; consumers follow each other through the shard's `worker`.
+        let run = self.back.run.load(Ordering::Relaxed) + 1;
+        self.back.run.store(run, Ordering::Relaxed);
         let raw = weight.raw();
         let before = self.back.done.fetch_add(raw, Ordering::SeqCst);
         // Pairs with `want`: there the wish is stored first and the sum read second, here the reverse, all
@@ -251,7 +284,7 @@ impl Queue {
     /// queued never falls, or a barrier that began before the fork would wait for ever.
     pub(crate) fn after_fork_in_child(&self, running: Option<(Weight, u64)>) {
         let (mut left, mut apart) = running.map_or((0, 0), |(weight, apart)| (weight.raw(), apart));
-        for list in [&self.front.pushed, &self.back.batch] {
+        for list in [&self.front.pushed, &self.back.gathered, &self.back.batch] {
             let mut at = reloaded(untagged(list.load(Ordering::Relaxed)));
             // SAFETY: invariant 1; this is the only thread.
             while let Some(head) = unsafe { at.as_ref() } {
@@ -307,6 +340,38 @@ mod tests {
         assert_eq!(*seen.lock().unwrap(), (0..15).collect::<Vec<_>>());
         assert!(queue.is_done(queue.queued()));
         assert_eq!((queue.run(), queue.bytes()), (15, 0));
+    }
+
+    #[test]
+    fn what_is_gathered_while_a_batch_runs_comes_behind_it_in_order() {
+        let queue = Queue::new();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let push = |i, haste| {
+            let seen = Arc::clone(&seen);
+            let note = move || seen.lock().unwrap().push(i);
+            queue.push(Callback::new(note), haste);
+        };
+        (0..2).for_each(|i| push(i, Haste::Prompt));
+        assert_eq!(queue.take(), Pushed::Prompt);
+        for i in [2, 4, 6] {
+            push(i, Haste::Lazy);
+            push(i + 1, Haste::Lazy);
+            queue.gather();
+            assert_eq!(queue.pushed(), Pushed::OnlyLazy, "gathered, and not taken");
+        }
+        push(8, Haste::Prompt);
+        queue.gather();
+        push(9, Haste::Lazy);
+        assert_eq!(queue.pushed(), Pushed::Prompt);
+        assert_eq!(run_batch(&queue), 2);
+        assert_eq!(
+            (queue.take(), queue.pushed()),
+            (Pushed::Prompt, Pushed::Nothing)
+        );
+        assert_eq!(run_batch(&queue), 8);
+        assert_eq!(*seen.lock().unwrap(), (0..10).collect::<Vec<_>>());
+        assert!(queue.is_done(queue.queued()));
+        assert_eq!(queue.take(), Pushed::Nothing);
     }
 
     #[test]

@@ -49,35 +49,65 @@ struct Run {
     count: usize,
 }
 
+impl Run {
+    /// Of nothing: no memory has this layout.
+    const NONE: Self = Self {
+        layout: Layout::new::<()>(),
+        count: 0,
+    };
+
+    fn bytes(&self) -> usize {
+        self.count * self.layout.size()
+    }
+}
+
 /// Memory to give back.
 ///
 /// # Invariants
 /// 1. Each address was allocated by the global allocator with the layout of the run that it belongs to, is
 ///    unpublished, and nobody else frees it.
-/// 2. The runs' counts add up to the number of addresses, and none is 0.
-#[derive(Debug, Default)]
+/// 2. The runs' counts add up to the number of addresses, and only the newest may be 0, when there is none.
+#[derive(Debug)]
 struct Memory {
     at: Vec<NonNull<u8>>,
-    runs: Vec<Run>,
+    newest: Run,
+    /// Those before, oldest first.
+    older: Vec<Run>,
 }
 
 // SAFETY: memory that waits to be freed has no thread; what was in it needs no drop.
 unsafe impl Send for Memory {}
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            at: Vec::new(),
+            newest: Run::NONE,
+            older: Vec::new(),
+        }
+    }
+}
+
 impl Memory {
     /// # Safety
-    /// 1. `at` was allocated by the global allocator with this layout, is unpublished, and given up.
+    /// 1. `at` was allocated by the global allocator with the newest run's layout, is unpublished, and given up.
     #[inline]
-    unsafe fn push(&mut self, at: NonNull<u8>, layout: Layout) {
+    unsafe fn push(&mut self, at: NonNull<u8>) {
+        // INVARIANT: 1 by clause 1; 2: one more in both.
+        self.newest.count += 1;
+        self.at.push(at);
+    }
+
+    /// What is pushed from now on has this layout.
+    fn begin_run(&mut self, layout: Layout) {
         if self.at.capacity() == 0 {
             self.at.reserve_exact(HALF);
         }
-        // INVARIANT: 1 by clause 1; 2: one more in both.
-        match self.runs.last_mut() {
-            Some(run) if run.layout == layout => run.count += 1,
-            _ => self.runs.push(Run { layout, count: 1 }),
+        // INVARIANT: 2: an empty run is left out.
+        if self.newest.count != 0 {
+            self.older.push(self.newest);
         }
-        self.at.push(at);
+        self.newest = Run { layout, count: 0 };
     }
 
     /// Frees the newest.
@@ -86,14 +116,16 @@ impl Memory {
     /// 1. A grace period that began after the memory was unpublished is over.
     #[inline]
     unsafe fn free_one(&mut self) {
-        let (Some(at), Some(run)) = (self.at.pop(), self.runs.last_mut()) else {
+        let Some(at) = self.at.pop() else {
             return;
         };
-        let layout = run.layout;
+        let layout = self.newest.layout;
         // INVARIANT: 2: one less in both.
-        run.count -= 1;
-        if run.count == 0 {
-            self.runs.pop();
+        self.newest.count -= 1;
+        if self.newest.count == 0
+            && let Some(run) = self.older.pop()
+        {
+            self.newest = run;
         }
         // SAFETY: invariant 1; by clause 1 no reader holds a reference any more.
         unsafe { sys::free(at, layout) };
@@ -116,10 +148,14 @@ impl Memory {
         self.at.len()
     }
 
+    fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.older.iter().chain([&self.newest])
+    }
+
     /// What it all takes, with our own part.
     fn footprint(&self) -> usize {
         let objects = |run: &Run| run.count * (footprint(run.layout.size()) + size_of::<*mut u8>());
-        self.runs.iter().map(objects).sum()
+        self.runs().map(objects).sum()
     }
 }
 
@@ -127,7 +163,8 @@ impl Memory {
 #[derive(Debug, Default)]
 struct Half {
     memory: Memory,
-    bytes: usize,
+    /// While it fills: how many more of the newest run's layout it takes.
+    room: usize,
     /// What the sequence was stepped to when the half was full.
     target: Option<Sequence>,
     ripe: bool,
@@ -142,17 +179,22 @@ struct Ring {
 
 impl Ring {
     /// # Safety
-    /// 1. As of [`Memory::push`].
+    /// 1. `at` was allocated by the global allocator with this layout, which is not of size 0; it is unpublished,
+    ///    and given up.
+    #[inline]
     unsafe fn retire<B: Global>(&mut self, at: NonNull<u8>, layout: Layout) {
         let filling = &mut self.filling;
-        filling.bytes += layout.size();
-        // SAFETY: clause 1.
-        unsafe { filling.memory.push(at, layout) };
-        let (len, bytes) = (filling.memory.len(), filling.bytes);
-        if !self.draining.memory.is_empty() {
-            self.drain::<B>(len);
+        if filling.memory.newest.layout != layout {
+            filling.begin_run(layout);
         }
-        if len == HALF || bytes >= HALF_BYTES {
+        // SAFETY: clause 1, and that is the layout of the newest run.
+        unsafe { filling.memory.push(at) };
+        filling.room -= 1;
+        let (filled, room) = (filling.memory.len(), filling.room);
+        if !self.draining.memory.is_empty() {
+            self.drain::<B>(filled);
+        }
+        if room == 0 {
             self.turn::<B>();
         }
     }
@@ -168,8 +210,10 @@ impl Ring {
             draining.ripe = true;
         }
         let behind = draining.memory.len() + filled > HALF;
-        for _ in 0..=usize::from(behind) {
-            // SAFETY: clause 1: the half is ripe.
+        // SAFETY: clause 1: the half is ripe.
+        unsafe { draining.memory.free_one() };
+        if behind {
+            // SAFETY: as above.
             unsafe { draining.memory.free_one() };
         }
     }
@@ -188,7 +232,7 @@ impl Ring {
         core::mem::swap(&mut self.filling, &mut self.draining);
         self.draining.target = Some(B::engine().begin::<B>(Caller::here::<B>(None)));
         self.draining.ripe = false;
-        self.filling.bytes = 0;
+        self.filling.memory.newest = Run::NONE; // it is empty; its room is counted anew
     }
 
     /// Hands everything to the worker.
@@ -207,6 +251,16 @@ impl Ring {
 }
 
 impl Half {
+    /// Makes room for objects of this layout: for one at least, because a full half does not fill.
+    #[cold]
+    fn begin_run(&mut self, layout: Layout) {
+        let memory = &mut self.memory;
+        let bytes: usize = memory.runs().map(Run::bytes).sum();
+        let left = HALF_BYTES - bytes;
+        self.room = left.div_ceil(layout.size()).min(HALF - memory.len());
+        memory.begin_run(layout);
+    }
+
     fn is_over<B: Global>(&self) -> bool {
         self.target
             .is_some_and(|target| B::engine().has_passed(target))

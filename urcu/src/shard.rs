@@ -225,6 +225,13 @@ impl Shard {
         }
     }
 
+    /// While a batch of the main lane runs: brings what is pushed meanwhile into its order. For the consumer.
+    pub(crate) fn gather(&self) {
+        let locked = self.lock();
+        self.lane(Lane::Main).gather();
+        drop(locked);
+    }
+
     /// Takes the oldest callback of a lane's batch. [`Shard::ran`] follows when it has returned.
     pub(crate) fn pop(&self, lane: Lane) -> Option<Callback> {
         let locked = self.lock();
@@ -439,11 +446,13 @@ mod tests {
         assert_eq!(shard.begin_pass(), [Pushed::Prompt; 2]);
         let in_parent = shard.pop(Lane::Main).unwrap(); // runs while another thread forks
         shard.push(counting(&ran), Lane::Main, Haste::Prompt);
+        shard.gather();
+        shard.push(counting(&ran), Lane::Main, Haste::Prompt);
 
         shard.lock_for_fork();
         assert!(shard.after_fork_in_child(8));
         let pending = |lane| shard.lane(lane).pending().count();
-        assert_eq!((pending(Lane::Main), pending(Lane::Hurry)), (3, 1));
+        assert_eq!((pending(Lane::Main), pending(Lane::Hurry)), (4, 1));
         for lane in LANES {
             assert!(!shard.lane(lane).is_done(before[lane as usize]));
         }
@@ -456,7 +465,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(ran.load(Ordering::Relaxed), 4);
+        assert_eq!(ran.load(Ordering::Relaxed), 5);
         for lane in LANES {
             assert!(shard.lane(lane).is_done(shard.lane(lane).queued()));
         }

@@ -35,6 +35,9 @@ const FLOOD: u64 = 4;
 const SLICE: Duration = Duration::from_millis(3);
 /// How many callbacks a slice runs between two looks at the clock.
 const STRIDE: usize = 16;
+/// After so many strides what was pushed meanwhile is gathered: less than a processor's own cache holds. A worker
+/// that has fallen behind then fetches each callback from memory once, to run it, and not twice.
+const GATHER_EVERY: usize = 64;
 /// Lazy callbacks of one shard wait for their time until they are so many, or hold so much.
 const MANY_LAZY: u64 = 10_000;
 const MUCH_LAZY: u64 = 1 << 20;
@@ -381,7 +384,13 @@ fn pass<H: Home>(home: &H, shard: &Shard, memory: &mut Memory) {
     };
     while run_one(Lane::Hurry) {}
     let begun = Instant::now();
-    while (0..STRIDE).all(|_| run_one(Lane::Main)) && begun.elapsed() < SLICE {}
+    let mut strides = 0;
+    while (0..STRIDE).all(|_| run_one(Lane::Main)) && begun.elapsed() < SLICE {
+        strides += 1;
+        if strides % GATHER_EVERY == 0 {
+            shard.gather();
+        }
+    }
     if let Some(batch) = batch {
         batch.end(callbacks);
     }
