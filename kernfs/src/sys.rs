@@ -133,8 +133,12 @@ pub(crate) fn eventfd() -> io::Result<File> {
 
 /// Two connected sockets that keep messages apart and tell when the other one is closed.
 pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    socket_pair(libc::SOCK_SEQPACKET)
+}
+
+fn socket_pair(kind: libc::c_int) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut pair = [-1; 2];
-    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    let kind = kind | libc::SOCK_CLOEXEC;
     // SAFETY: `pair` has room for the two descriptors.
     let ret = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) };
     if ret == -1 {
@@ -181,9 +185,11 @@ pub(crate) mod mounting {
     use std::io;
     use std::mem::MaybeUninit;
     use std::ops::Deref;
-    use std::os::fd::{AsRawFd, RawFd};
+    use std::os::fd::{AsRawFd, OwnedFd, RawFd};
     use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::OpenOptionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
     use std::sync::atomic::{AtomicI32, Ordering};
 
     use super::set_mask;
@@ -248,6 +254,10 @@ pub(crate) mod mounting {
         /// Opens it.
         pub(crate) fn open() -> io::Result<Self> {
             let file = OpenOptions::new().read(true).write(true).open(DEVICE)?;
+            Ok(Self::noted(file))
+        }
+
+        fn noted(file: File) -> Self {
             let fd = file.as_raw_fd();
             let free = |noted: &AtomicI32| {
                 noted
@@ -255,7 +265,7 @@ pub(crate) mod mounting {
                     .is_ok()
             };
             let noted = DEVICES.iter().find(|noted| free(noted));
-            Ok(Self { file, noted })
+            Self { file, noted }
         }
     }
 
@@ -329,6 +339,72 @@ pub(crate) mod mounting {
             };
         // SAFETY: a NUL-terminated string that lives over the call.
         check(unsafe { libc::umount2(target.as_ptr(), flags) })
+    }
+
+    /// Two connected stream sockets. The second one's number is none of stdin, stdout, stderr.
+    pub(crate) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+        let (ours, theirs) = super::socket_pair(libc::SOCK_STREAM)?;
+        // SAFETY: an open descriptor; takes integers.
+        let moved = unsafe { libc::fcntl(theirs.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) };
+        Ok((ours, super::owned(moved)?))
+    }
+
+    /// The command's program gets the descriptor, which keeps its number.
+    pub(crate) fn keep_over_exec(command: &mut Command, kept: OwnedFd) {
+        let keep = move || {
+            // SAFETY: an open descriptor, in the child only; takes integers.
+            check(unsafe { libc::fcntl(kept.as_raw_fd(), libc::F_SETFD, 0) })
+        };
+        // SAFETY: between fork and exec it makes one system call.
+        unsafe { command.pre_exec(keep) };
+    }
+
+    /// The /dev/fuse that somebody has sent into the other end of this stream socket. Does not wait. `None`: nothing came.
+    pub(crate) fn receive_device(socket: &OwnedFd) -> io::Result<Option<Device>> {
+        #[repr(C)]
+        union Control {
+            header: libc::cmsghdr,
+            room: [u8; 64],
+        }
+        let mut byte = 0_u8;
+        let mut data = libc::iovec {
+            iov_base: (&raw mut byte).cast(),
+            iov_len: 1,
+        };
+        let mut control = Control { room: [0; 64] };
+        // SAFETY: plain integers and pointers, for which zero means nothing.
+        let mut message = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
+        message.msg_iov = &raw mut data;
+        message.msg_iovlen = 1;
+        message.msg_control = (&raw mut control).cast();
+        message.msg_controllen = size_of::<Control>();
+        let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
+        // SAFETY: an open descriptor; all that the message points to is there, with room as it says.
+        let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+        if len == -1 {
+            return match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                error => Err(error),
+            };
+        }
+        // SAFETY: as the kernel has filled it in.
+        let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+        // SAFETY: null, or within `control`, which is aligned for it.
+        let Some(first) = (unsafe { header.as_ref() }) else {
+            return Ok(None);
+        };
+        // SAFETY: computes with an integer.
+        let one = unsafe { libc::CMSG_LEN(size_of::<RawFd>() as libc::c_uint) } as usize;
+        let is_one = (first.cmsg_level, first.cmsg_type, first.cmsg_len)
+            == (libc::SOL_SOCKET, libc::SCM_RIGHTS, one);
+        if !is_one {
+            return Ok(None);
+        }
+        // SAFETY: `header` is one, and not the end of what there is.
+        let at = unsafe { libc::CMSG_DATA(header) };
+        // SAFETY: there is one integer, perhaps not aligned.
+        let fd = unsafe { at.cast::<RawFd>().read_unaligned() };
+        Ok(Some(Device::noted(super::owned(fd)?.into())))
     }
 
     /// Whether the connection behind a /dev/fuse descriptor has ended (poll(2) says POLLERR).

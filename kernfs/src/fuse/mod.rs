@@ -4,9 +4,10 @@
 //! between. Text attributes are never cached, so what is read is what `show` writes now; names and
 //! attributes are cached by the kernel and taken back when the tree changes.
 //!
-//! Needs the feature `fuse`, Linux 5.8 or later, /dev/fuse, and the right to mount: root, or a user namespace
-//! (`unshare -Urm`). Where that is missing [`Mount::new`] says so in one line, and the tree works on
-//! within the process.
+//! Needs the feature `fuse`, Linux 5.8 or later, /dev/fuse open to the user, and the right to mount: root, a user namespace
+//! (`unshare -Urm`), or else the program fusermount3 (package fuse3). Where that is missing [`Mount::new`] says so in one
+//! line, and the tree works on within the process. In a user namespace a node whose owner has no number there (one made
+//! before, or given away) is nobody's, and cannot be written.
 //!
 //! mkdir, rmdir and rename are what [`SyscallOps`](crate::SyscallOps) of the tree say, without them refused as sysfs
 //! refuses them. chmod, chown, utimes and extended attributes change the node, for whom the kernel lets. A tree may have
@@ -60,6 +61,7 @@ mod exit;
 #[cfg(test)]
 mod fuzz_tests;
 mod handles;
+mod helper;
 mod init;
 mod listener;
 mod listing;
@@ -70,6 +72,7 @@ mod notifier;
 #[cfg(test)]
 mod notifier_tests;
 mod options;
+mod place;
 mod poker;
 mod request;
 mod retry;

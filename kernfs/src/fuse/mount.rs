@@ -6,7 +6,6 @@
 //! join; close what is open.
 
 use std::mem::ManuallyDrop;
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
@@ -17,9 +16,10 @@ use super::channel::Channel;
 use super::exit;
 use super::init;
 use super::listener::Listener;
-use super::mountpoint::{self, Place};
+use super::mountpoint;
 use super::notifier::Notifier;
 use super::options::Options;
+use super::place::Place;
 use super::poker::Poker;
 use super::session::Session;
 use super::threads::{Threads, join, spawn};
@@ -89,25 +89,19 @@ impl Mount {
     /// - ENOENT: the directory or /dev/fuse does not exist.
     /// - ENOTDIR: it is no directory.
     /// - EBUSY: it is not empty, or mounted on.
-    /// - EPERM, EACCES: no right to open /dev/fuse, or to mount.
+    /// - EPERM, EACCES: no right to open /dev/fuse, or to mount, and no fusermount3 that does it for us.
     /// - ENODEV, ENXIO, EOPNOTSUPP: the kernel has no FUSE, or an old one.
     #[doc(alias = "kernfs_get_tree")]
     pub fn new(root: &Root, path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let (path, target) = mountpoint::prepare(path.as_ref())?;
         let device = sys::Device::open().map_err(|error| no_device(&error))?;
-        let top = root.dir();
-        let (uid, gid) = crate::sys::effective_ids();
-        let data = format!(
-            "fd={},rootmode={:o},user_id={uid},group_id={gid},default_permissions{}",
-            device.as_raw_fd(),
-            sys::S_IFDIR | top.mode(),
-            if options.allow_other {
-                ",allow_other"
-            } else {
-                ""
-            }
-        );
-        let place = Place::mount(&path, target, &data)?;
+        let (place, device) = Place::mount(
+            &path,
+            target,
+            device,
+            root.dir().mode(),
+            options.allow_other,
+        )?;
         match Live::start(root, place.clone(), Arc::new(Channel::new(device)), options) {
             Ok(live) => Ok(Self {
                 path,
@@ -152,9 +146,9 @@ impl Mount {
     ///
     /// Hold no lock meanwhile that such a callback takes.
     ///
-    /// If clients still have files open the mount is taken away all the same: they get ENOTCONN. If somebody
-    /// else has unmounted it before, what is there now is left alone. Drop does the same and
-    /// ignores the error.
+    /// If clients still have files open the mount is taken away all the same: they get ENOTCONN, or ENODEV where it was
+    /// fusermount3 that mounted. If somebody else has unmounted it before, what is there now is left alone. Drop does the
+    /// same and ignores the error.
     ///
     /// # Errors
     /// EPERM: the right to unmount was given up since. The path then answers ENOTCONN once the process is

@@ -15,7 +15,8 @@ use crate::ns::Ns;
 pub struct Options {
     pub(super) threads: usize,
     pub(super) most_threads: usize,
-    pub(super) allow_other: bool,
+    /// `None`: as far as the machine lets us let them in.
+    pub(super) allow_other: Option<bool>,
     pub(super) cache: Duration,
     pub(super) xattrs: bool,
     pub(super) ns: Option<Ns>,
@@ -28,7 +29,7 @@ impl Options {
         Self {
             threads: thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)),
             most_threads: 64,
-            allow_other: true,
+            allow_other: None,
             cache: Duration::from_secs(3600),
             xattrs: true,
             ns: None,
@@ -53,10 +54,12 @@ impl Options {
     }
 
     /// Whether other users than the one who mounts may come in, as far as the modes of the nodes let them.
-    /// On by default.
+    /// On by default. A user who mounts by fusermount3 may let nobody in unless /etc/fuse.conf says `user_allow_other`:
+    /// then the default lets nobody in, and who asks for it here is refused. The superuser is another user too; of a mount
+    /// in a user namespace others are only those in it.
     #[must_use]
     pub fn allow_other(mut self, allow: bool) -> Self {
-        self.allow_other = allow;
+        self.allow_other = Some(allow);
         self
     }
 

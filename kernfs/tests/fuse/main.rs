@@ -21,5 +21,6 @@ mod refused;
 mod removal;
 mod stress;
 mod stuck;
+mod unprivileged;
 mod views;
 mod xattr;
