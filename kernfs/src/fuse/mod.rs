@@ -39,7 +39,7 @@
 //! | a removal is seen at once | by open, read, write and poll; by stat(2) when the kernel was told, see [`Mount::flush`] |
 //! | a callback knows all about its caller | user, group and thread |
 //! | a signal wakes a callback that sleeps | its client: EINTR, and [`Cx::interrupted`](crate::Cx::interrupted) |
-//! | a callback that blocks keeps its caller waiting | when as many block as there may be threads ([`Options::most_threads`]), all callers |
+//! | a callback that blocks keeps its caller waiting | with [`Options::callback_limit`] that long, then it is ETIMEDOUT; when as many block as there may be threads ([`Options::most_threads`]), all callers |
 //! | it is always there | ENOTCONN when the daemon was killed |
 //!
 //! * A removal wakes nobody who sleeps in poll(2), as in sysfs; [`notify`](crate::File::notify) the file
@@ -63,6 +63,7 @@ mod fuzz_tests;
 mod handles;
 mod helper;
 mod init;
+mod limit;
 mod listener;
 mod listing;
 mod load;
@@ -82,6 +83,7 @@ mod slot;
 mod table;
 mod threads;
 
+pub use limit::LateCallback;
 pub use mount::Mount;
 pub use mountpoint::recover_stale;
 pub use options::Options;

@@ -71,6 +71,7 @@ struct Live {
     watching: Watching,
     service: Threads,
     notifier: JoinHandle<()>,
+    limit: Option<JoinHandle<()>>,
     poker: Option<(Arc<Poker>, JoinHandle<()>)>,
     pid: u32,
     /// The tree lives at least as long as the mount.
@@ -139,6 +140,12 @@ impl Mount {
             live.watching.flush();
             live.session.notifier.flush();
         }
+    }
+
+    /// How many callbacks have run longer than [`Options::callback_limit`], and run on: as many threads are stuck.
+    pub fn late_callbacks(&self) -> usize {
+        let live = self.live.as_ref().filter(|live| live.is_here());
+        live.map_or(0, |live| live.session.late())
     }
 
     /// Unmounts, and waits for the callbacks that run; those that look at
@@ -222,9 +229,18 @@ impl Live {
         let undo = |_: &Error| {
             session.load.close();
             session.notifier.close();
+            session.end_limit();
         };
         let body = move || queue.run(&adapter, &out);
         let notifier = spawn("kernfs-inval".into(), body).inspect_err(undo)?;
+        let limit = match session.is_limited() {
+            true => {
+                let limited = Arc::clone(&session);
+                let body = move || limited.enforce_limit();
+                Some(spawn("kernfs-limit".into(), body).inspect_err(undo)?)
+            }
+            false => None,
+        };
         let poker = match poker {
             Some((poker, way)) => {
                 let (pokes, root) = (Arc::clone(&poker), root.dir());
@@ -243,6 +259,7 @@ impl Live {
             watching,
             service,
             notifier,
+            limit,
             poker,
             pid: process::id(),
             _root: root.clone(),
@@ -267,11 +284,13 @@ impl Live {
         // Before anything is waited for: the news may wait for the lock of a directory, and a poke for that of a file,
         // which a client has whose callback waits until it is told to end.
         self.session.close();
+        self.session.end_limit();
         exit::done(self.exit_key);
         drop(self.watching);
         let service = self.service.close();
         self.session.close(); // again: what a thread began to run that came meanwhile
         self.session.notifier.close();
+        self.limit.into_iter().for_each(join);
         poker.into_iter().for_each(join); // its way in may be the last that keeps the connection
         // Somebody else may have detached it while it was busy, or it lives on in another mount namespace, or
         // we may not unmount. Then the threads go on, answer ENODEV, and end with the connection.

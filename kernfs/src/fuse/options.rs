@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use super::limit::{Hook, LateCallback};
 use crate::ns::Ns;
 
 /// Options of a mount. The defaults are right for a tree that everybody on the machine may look at.
@@ -21,6 +22,8 @@ pub struct Options {
     pub(super) xattrs: bool,
     pub(super) ns: Option<Ns>,
     pub(super) inotify: bool,
+    pub(super) callback_limit: Option<Duration>,
+    pub(super) late: Option<Hook>,
 }
 
 impl Options {
@@ -34,6 +37,8 @@ impl Options {
             xattrs: true,
             ns: None,
             inotify: false,
+            callback_limit: None,
+            late: None,
         }
     }
 
@@ -50,6 +55,32 @@ impl Options {
     #[must_use]
     pub fn most_threads(mut self, count: usize) -> Self {
         self.most_threads = count;
+        self
+    }
+
+    /// How long a callback may keep its client waiting: his open, read, write, poll, mkdir, rmdir or rename fails with
+    /// ETIMEDOUT then (what has become of it he does not know; no signal came, so it is not EINTR, and nothing is broken,
+    /// so it is not EIO). The callback runs on, hears of it by [`Cx::interrupted`](crate::Cx::interrupted), and its
+    /// result is dropped. Its thread is stuck until it returns: it counts in [`most_threads`](Self::most_threads), and in
+    /// [`Mount::late_callbacks`](super::Mount::late_callbacks). Each such callback is told once, on stderr or to
+    /// [`on_late_callback`](Self::on_late_callback).
+    ///
+    /// Off by default: a file may block as long as it likes. It costs a thread. Clients whose requests nobody can take,
+    /// because all threads are in callbacks, wait still.
+    #[must_use]
+    pub fn callback_limit(mut self, limit: Duration) -> Self {
+        self.callback_limit = Some(limit);
+        self
+    }
+
+    /// Has `hook` told of callbacks beyond their [`callback_limit`](Self::callback_limit), instead of stderr. It runs on a
+    /// thread of the mount, without a lock; the next one that is late waits for it.
+    #[must_use]
+    pub fn on_late_callback(
+        mut self,
+        hook: impl Fn(&LateCallback) + Send + Sync + 'static,
+    ) -> Self {
+        self.late = Some(Hook::new(hook));
         self
     }
 

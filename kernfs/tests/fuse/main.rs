@@ -13,6 +13,7 @@ mod floors;
 mod inotify;
 mod interrupt;
 mod io;
+mod limit;
 mod mountpoint;
 mod mounts;
 mod moved;
