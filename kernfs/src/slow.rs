@@ -238,3 +238,24 @@ pub(crate) fn report(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_thread_takes_its_slot_off_the_list_but_not_in_a_child() {
+        let own = Own::new();
+        let slot = Arc::clone(&own.0);
+        let is_listed = || slots().iter().any(|other| Arc::ptr_eq(other, &slot));
+        let mut own = Some(own);
+        // As another thread may hold the lock when the process forks: nobody gives it back in the child.
+        let held = slots();
+        let returned = sys::returns_in_child(|| drop(own.take()));
+        drop(held);
+        assert!(returned, "the child waited for the lock");
+        assert!(is_listed());
+        drop(own);
+        assert!(!is_listed());
+    }
+}

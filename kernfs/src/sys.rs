@@ -77,6 +77,25 @@ pub(crate) fn process() -> u32 {
     }
 }
 
+/// Runs `f` in a forked child, and tells whether it returned; for two minutes it is waited for.
+#[cfg(test)]
+pub(crate) fn returns_in_child(f: impl FnOnce()) -> bool {
+    // SAFETY: the child runs what is tested, and its heap is one that glibc repairs at fork.
+    let child = unsafe { libc::fork() };
+    assert_ne!(child, -1);
+    if child == 0 {
+        // SAFETY: takes an integer. A child that hangs is ended.
+        unsafe { libc::alarm(120) };
+        let returned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_ok();
+        // SAFETY: ends the child without running what belongs to the parent.
+        unsafe { libc::_exit(i32::from(!returned)) };
+    }
+    let mut status = -1;
+    // SAFETY: our own child; one int to write.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    status == 0
+}
+
 fn set_mask(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {
     let mut old = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: both sets are valid; `how` is one of the three constants, so it cannot fail.
