@@ -62,6 +62,18 @@ struct Slot {
     entries: [Entry; DEPTH],
 }
 
+impl Slot {
+    fn callback(&self, entry: &Entry) -> RunningCallback {
+        RunningCallback {
+            op: OPS
+                .get(usize::from(entry.op.load(Ordering::Relaxed)))
+                .unwrap_or(&OPS[0]),
+            thread: self.name.clone(),
+            tid: self.tid,
+        }
+    }
+}
+
 static SLOTS: Mutex<Vec<Arc<Slot>>> = Mutex::new(Vec::new());
 
 fn slots() -> MutexGuard<'static, Vec<Arc<Slot>>> {
@@ -117,7 +129,7 @@ pub(crate) fn leave(depth: usize) {
     let _ = OWN.try_with(|own| own.0.depth.store(depth, Ordering::Release));
 }
 
-/// A callback that a removal waits for.
+/// A callback that a removal, or a client of a mount, waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunningCallback {
@@ -191,16 +203,18 @@ fn running(node: usize) -> Vec<RunningCallback> {
         let depth = slot.depth.load(Ordering::Acquire).min(DEPTH);
         let entries = slot.entries[..depth].iter();
         let mine = entries.filter(|entry| entry.node.load(Ordering::Relaxed) == node);
-        let callback = |entry: &Entry| RunningCallback {
-            op: OPS
-                .get(usize::from(entry.op.load(Ordering::Relaxed)))
-                .unwrap_or(&OPS[0]),
-            thread: slot.name.clone(),
-            tid: slot.tid,
-        };
-        mine.map(callback).collect::<Vec<_>>()
+        mine.map(|entry| slot.callback(entry)).collect::<Vec<_>>()
     };
     slots.iter().flat_map(of_slot).collect()
+}
+
+/// The callback that a thread runs: the outermost one.
+#[cfg(feature = "fuse")]
+pub(crate) fn running_on(tid: i32) -> Option<RunningCallback> {
+    let slots = slots();
+    let slot = slots.iter().find(|slot| slot.tid == tid)?;
+    let runs = slot.depth.load(Ordering::Acquire) > 0;
+    runs.then(|| slot.callback(&slot.entries[0]))
 }
 
 /// Reports that a node was waited for. No lock is held.
@@ -222,5 +236,26 @@ pub(crate) fn report(
         None => {
             let _ = std::io::stderr().write_all(format!("kernfs: {report}\n").as_bytes());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_thread_takes_its_slot_off_the_list_but_not_in_a_child() {
+        let own = Own::new();
+        let slot = Arc::clone(&own.0);
+        let is_listed = || slots().iter().any(|other| Arc::ptr_eq(other, &slot));
+        let mut own = Some(own);
+        // As another thread may hold the lock when the process forks: nobody gives it back in the child.
+        let held = slots();
+        let returned = sys::returns_in_child(|| drop(own.take()));
+        drop(held);
+        assert!(returned, "the child waited for the lock");
+        assert!(is_listed());
+        drop(own);
+        assert!(!is_listed());
     }
 }

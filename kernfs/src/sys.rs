@@ -77,6 +77,25 @@ pub(crate) fn process() -> u32 {
     }
 }
 
+/// Runs `f` in a forked child, and tells whether it returned; for two minutes it is waited for.
+#[cfg(test)]
+pub(crate) fn returns_in_child(f: impl FnOnce()) -> bool {
+    // SAFETY: the child runs what is tested, and its heap is one that glibc repairs at fork.
+    let child = unsafe { libc::fork() };
+    assert_ne!(child, -1);
+    if child == 0 {
+        // SAFETY: takes an integer. A child that hangs is ended.
+        unsafe { libc::alarm(120) };
+        let returned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_ok();
+        // SAFETY: ends the child without running what belongs to the parent.
+        unsafe { libc::_exit(i32::from(!returned)) };
+    }
+    let mut status = -1;
+    // SAFETY: our own child; one int to write.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    status == 0
+}
+
 fn set_mask(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {
     let mut old = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: both sets are valid; `how` is one of the three constants, so it cannot fail.
@@ -133,8 +152,12 @@ pub(crate) fn eventfd() -> io::Result<File> {
 
 /// Two connected sockets that keep messages apart and tell when the other one is closed.
 pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    socket_pair(libc::SOCK_SEQPACKET)
+}
+
+fn socket_pair(kind: libc::c_int) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut pair = [-1; 2];
-    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    let kind = kind | libc::SOCK_CLOEXEC;
     // SAFETY: `pair` has room for the two descriptors.
     let ret = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) };
     if ret == -1 {
@@ -181,9 +204,11 @@ pub(crate) mod mounting {
     use std::io;
     use std::mem::MaybeUninit;
     use std::ops::Deref;
-    use std::os::fd::{AsRawFd, RawFd};
+    use std::os::fd::{AsRawFd, OwnedFd, RawFd};
     use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::OpenOptionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
     use std::sync::atomic::{AtomicI32, Ordering};
 
     use super::set_mask;
@@ -197,7 +222,7 @@ pub(crate) mod mounting {
     /// errno values that decide something in this crate.
     pub(crate) use libc::{
         EACCES, EAGAIN, EBUSY, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS, ENOTCONN, ENOTTY, ENXIO,
-        EOPNOTSUPP, EPERM, EPROTO, ERANGE,
+        EOPNOTSUPP, EPERM, EPROTO, ERANGE, ETIMEDOUT,
     };
 
     /// Flags of SETXATTR.
@@ -248,6 +273,10 @@ pub(crate) mod mounting {
         /// Opens it.
         pub(crate) fn open() -> io::Result<Self> {
             let file = OpenOptions::new().read(true).write(true).open(DEVICE)?;
+            Ok(Self::noted(file))
+        }
+
+        fn noted(file: File) -> Self {
             let fd = file.as_raw_fd();
             let free = |noted: &AtomicI32| {
                 noted
@@ -255,7 +284,7 @@ pub(crate) mod mounting {
                     .is_ok()
             };
             let noted = DEVICES.iter().find(|noted| free(noted));
-            Ok(Self { file, noted })
+            Self { file, noted }
         }
     }
 
@@ -329,6 +358,72 @@ pub(crate) mod mounting {
             };
         // SAFETY: a NUL-terminated string that lives over the call.
         check(unsafe { libc::umount2(target.as_ptr(), flags) })
+    }
+
+    /// Two connected stream sockets. The second one's number is none of stdin, stdout, stderr.
+    pub(crate) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+        let (ours, theirs) = super::socket_pair(libc::SOCK_STREAM)?;
+        // SAFETY: an open descriptor; takes integers.
+        let moved = unsafe { libc::fcntl(theirs.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) };
+        Ok((ours, super::owned(moved)?))
+    }
+
+    /// The command's program gets the descriptor, which keeps its number.
+    pub(crate) fn keep_over_exec(command: &mut Command, kept: OwnedFd) {
+        let keep = move || {
+            // SAFETY: an open descriptor, in the child only; takes integers.
+            check(unsafe { libc::fcntl(kept.as_raw_fd(), libc::F_SETFD, 0) })
+        };
+        // SAFETY: between fork and exec it makes one system call.
+        unsafe { command.pre_exec(keep) };
+    }
+
+    /// The /dev/fuse that somebody has sent into the other end of this stream socket. Does not wait. `None`: nothing came.
+    pub(crate) fn receive_device(socket: &OwnedFd) -> io::Result<Option<Device>> {
+        #[repr(C)]
+        union Control {
+            header: libc::cmsghdr,
+            room: [u8; 64],
+        }
+        let mut byte = 0_u8;
+        let mut data = libc::iovec {
+            iov_base: (&raw mut byte).cast(),
+            iov_len: 1,
+        };
+        let mut control = Control { room: [0; 64] };
+        // SAFETY: plain integers and pointers, for which zero means nothing.
+        let mut message = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
+        message.msg_iov = &raw mut data;
+        message.msg_iovlen = 1;
+        message.msg_control = (&raw mut control).cast();
+        message.msg_controllen = size_of::<Control>();
+        let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
+        // SAFETY: an open descriptor; all that the message points to is there, with room as it says.
+        let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+        if len == -1 {
+            return match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                error => Err(error),
+            };
+        }
+        // SAFETY: as the kernel has filled it in.
+        let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+        // SAFETY: null, or within `control`, which is aligned for it.
+        let Some(first) = (unsafe { header.as_ref() }) else {
+            return Ok(None);
+        };
+        // SAFETY: computes with an integer.
+        let one = unsafe { libc::CMSG_LEN(size_of::<RawFd>() as libc::c_uint) } as usize;
+        let is_one = (first.cmsg_level, first.cmsg_type, first.cmsg_len)
+            == (libc::SOL_SOCKET, libc::SCM_RIGHTS, one);
+        if !is_one {
+            return Ok(None);
+        }
+        // SAFETY: `header` is one, and not the end of what there is.
+        let at = unsafe { libc::CMSG_DATA(header) };
+        // SAFETY: there is one integer, perhaps not aligned.
+        let fd = unsafe { at.cast::<RawFd>().read_unaligned() };
+        Ok(Some(Device::noted(super::owned(fd)?.into())))
     }
 
     /// Whether the connection behind a /dev/fuse descriptor has ended (poll(2) says POLLERR).

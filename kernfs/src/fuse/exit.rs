@@ -7,7 +7,7 @@
 use std::process;
 use std::sync::{Mutex, Once, PoisonError};
 
-use super::mountpoint::Place;
+use super::place::Place;
 use crate::sys::mounting as sys;
 
 struct Left {

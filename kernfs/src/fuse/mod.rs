@@ -4,9 +4,10 @@
 //! between. Text attributes are never cached, so what is read is what `show` writes now; names and
 //! attributes are cached by the kernel and taken back when the tree changes.
 //!
-//! Needs the feature `fuse`, Linux 5.8 or later, /dev/fuse, and the right to mount: root, or a user namespace
-//! (`unshare -Urm`). Where that is missing [`Mount::new`] says so in one line, and the tree works on
-//! within the process.
+//! Needs the feature `fuse`, Linux 5.8 or later, /dev/fuse open to the user, and the right to mount: root, a user namespace
+//! (`unshare -Urm`), or else the program fusermount3 (package fuse3). Where that is missing [`Mount::new`] says so in one
+//! line, and the tree works on within the process. In a user namespace a node whose owner has no number there (one made
+//! before, or given away) is nobody's, and cannot be written.
 //!
 //! mkdir, rmdir and rename are what [`SyscallOps`](crate::SyscallOps) of the tree say, without them refused as sysfs
 //! refuses them. chmod, chown, utimes and extended attributes change the node, for whom the kernel lets. A tree may have
@@ -38,7 +39,7 @@
 //! | a removal is seen at once | by open, read, write and poll; by stat(2) when the kernel was told, see [`Mount::flush`] |
 //! | a callback knows all about its caller | user, group and thread |
 //! | a signal wakes a callback that sleeps | its client: EINTR, and [`Cx::interrupted`](crate::Cx::interrupted) |
-//! | a callback that blocks keeps its caller waiting | when as many block as there may be threads ([`Options::most_threads`]), all callers |
+//! | a callback that blocks keeps its caller waiting | with [`Options::callback_limit`] that long, then it is ETIMEDOUT; when as many block as there may be threads ([`Options::most_threads`]), all callers |
 //! | it is always there | ENOTCONN when the daemon was killed |
 //!
 //! * A removal wakes nobody who sleeps in poll(2), as in sysfs; [`notify`](crate::File::notify) the file
@@ -60,7 +61,9 @@ mod exit;
 #[cfg(test)]
 mod fuzz_tests;
 mod handles;
+mod helper;
 mod init;
+mod limit;
 mod listener;
 mod listing;
 mod load;
@@ -70,6 +73,7 @@ mod notifier;
 #[cfg(test)]
 mod notifier_tests;
 mod options;
+mod place;
 mod poker;
 mod request;
 mod retry;
@@ -79,6 +83,7 @@ mod slot;
 mod table;
 mod threads;
 
+pub use limit::LateCallback;
 pub use mount::Mount;
 pub use mountpoint::recover_stale;
 pub use options::Options;

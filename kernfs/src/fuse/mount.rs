@@ -6,7 +6,6 @@
 //! join; close what is open.
 
 use std::mem::ManuallyDrop;
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
@@ -17,9 +16,10 @@ use super::channel::Channel;
 use super::exit;
 use super::init;
 use super::listener::Listener;
-use super::mountpoint::{self, Place};
+use super::mountpoint;
 use super::notifier::Notifier;
 use super::options::Options;
+use super::place::Place;
 use super::poker::Poker;
 use super::session::Session;
 use super::threads::{Threads, join, spawn};
@@ -71,6 +71,7 @@ struct Live {
     watching: Watching,
     service: Threads,
     notifier: JoinHandle<()>,
+    limit: Option<JoinHandle<()>>,
     poker: Option<(Arc<Poker>, JoinHandle<()>)>,
     pid: u32,
     /// The tree lives at least as long as the mount.
@@ -89,25 +90,19 @@ impl Mount {
     /// - ENOENT: the directory or /dev/fuse does not exist.
     /// - ENOTDIR: it is no directory.
     /// - EBUSY: it is not empty, or mounted on.
-    /// - EPERM, EACCES: no right to open /dev/fuse, or to mount.
+    /// - EPERM, EACCES: no right to open /dev/fuse, or to mount, and no fusermount3 that does it for us.
     /// - ENODEV, ENXIO, EOPNOTSUPP: the kernel has no FUSE, or an old one.
     #[doc(alias = "kernfs_get_tree")]
     pub fn new(root: &Root, path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let (path, target) = mountpoint::prepare(path.as_ref())?;
         let device = sys::Device::open().map_err(|error| no_device(&error))?;
-        let top = root.dir();
-        let (uid, gid) = crate::sys::effective_ids();
-        let data = format!(
-            "fd={},rootmode={:o},user_id={uid},group_id={gid},default_permissions{}",
-            device.as_raw_fd(),
-            sys::S_IFDIR | top.mode(),
-            if options.allow_other {
-                ",allow_other"
-            } else {
-                ""
-            }
-        );
-        let place = Place::mount(&path, target, &data)?;
+        let (place, device) = Place::mount(
+            &path,
+            target,
+            device,
+            root.dir().mode(),
+            options.allow_other,
+        )?;
         match Live::start(root, place.clone(), Arc::new(Channel::new(device)), options) {
             Ok(live) => Ok(Self {
                 path,
@@ -147,14 +142,20 @@ impl Mount {
         }
     }
 
+    /// How many callbacks have run longer than [`Options::callback_limit`], and run on: as many threads are stuck.
+    pub fn late_callbacks(&self) -> usize {
+        let live = self.live.as_ref().filter(|live| live.is_here());
+        live.map_or(0, |live| live.session.late())
+    }
+
     /// Unmounts, and waits for the callbacks that run; those that look at
     /// [`Cx::interrupted`](crate::Cx::interrupted) know that they should end.
     ///
     /// Hold no lock meanwhile that such a callback takes.
     ///
-    /// If clients still have files open the mount is taken away all the same: they get ENOTCONN. If somebody
-    /// else has unmounted it before, what is there now is left alone. Drop does the same and
-    /// ignores the error.
+    /// If clients still have files open the mount is taken away all the same: they get ENOTCONN, or ENODEV where it was
+    /// fusermount3 that mounted. If somebody else has unmounted it before, what is there now is left alone. Drop does the
+    /// same and ignores the error.
     ///
     /// # Errors
     /// EPERM: the right to unmount was given up since. The path then answers ENOTCONN once the process is
@@ -228,9 +229,18 @@ impl Live {
         let undo = |_: &Error| {
             session.load.close();
             session.notifier.close();
+            session.end_limit();
         };
         let body = move || queue.run(&adapter, &out);
         let notifier = spawn("kernfs-inval".into(), body).inspect_err(undo)?;
+        let limit = match session.is_limited() {
+            true => {
+                let limited = Arc::clone(&session);
+                let body = move || limited.enforce_limit();
+                Some(spawn("kernfs-limit".into(), body).inspect_err(undo)?)
+            }
+            false => None,
+        };
         let poker = match poker {
             Some((poker, way)) => {
                 let (pokes, root) = (Arc::clone(&poker), root.dir());
@@ -249,6 +259,7 @@ impl Live {
             watching,
             service,
             notifier,
+            limit,
             poker,
             pid: process::id(),
             _root: root.clone(),
@@ -273,11 +284,13 @@ impl Live {
         // Before anything is waited for: the news may wait for the lock of a directory, and a poke for that of a file,
         // which a client has whose callback waits until it is told to end.
         self.session.close();
+        self.session.end_limit();
         exit::done(self.exit_key);
         drop(self.watching);
         let service = self.service.close();
         self.session.close(); // again: what a thread began to run that came meanwhile
         self.session.notifier.close();
+        self.limit.into_iter().for_each(join);
         poker.into_iter().for_each(join); // its way in may be the last that keeps the connection
         // Somebody else may have detached it while it was busy, or it lives on in another mount namespace, or
         // we may not unmount. Then the threads go on, answer ENODEV, and end with the connection.

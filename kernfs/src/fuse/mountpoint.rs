@@ -1,7 +1,4 @@
-//! The directory that is mounted on: what may be, what a dead daemon left there, what is still ours.
-//!
-//! A mount is ours as long as our connection lives and the mount on top of the path has the id that it had
-//! when we made it. Otherwise somebody unmounted it, and may have mounted something else: hands off.
+//! The directory that is mounted on: what may be, and what a dead daemon left there.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -9,6 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::helper;
 use crate::error::{Errno, Error, Result};
 use crate::sys::mounting::{self as sys, Unmount};
 
@@ -18,14 +16,14 @@ pub(super) const TYPE: &str = "fuse.kernfs";
 /// More stale mounts than anybody stacks on one directory.
 const STALE_MAX: usize = 64;
 
-fn errno(error: &io::Error) -> Errno {
+pub(super) fn errno(error: &io::Error) -> Errno {
     error
         .raw_os_error()
         .and_then(Errno::new)
         .unwrap_or(Errno::EIO)
 }
 
-fn refuse(path: &Path, error: &io::Error, why: &str) -> Error {
+pub(super) fn refuse(path: &Path, error: &io::Error, why: &str) -> Error {
     errno(error).because(format!("cannot mount on {}: {why}", path.display()))
 }
 
@@ -96,7 +94,14 @@ fn recover(path: &Path, target: &CStr) -> Result<bool> {
                 path.display()
             )));
         }
-        sys::unmount(target, Unmount::Detach).map_err(|error| {
+        let unmounted = match sys::unmount(target, Unmount::Detach) {
+            // It may have been mounted by it.
+            Err(error) if error.raw_os_error() == Some(sys::EPERM) => {
+                helper::unmount(target).map_err(|_| error)
+            }
+            unmounted => unmounted,
+        };
+        unmounted.map_err(|error| {
             refuse(
                 path,
                 &error,
@@ -145,84 +150,4 @@ pub(super) fn prepare(path: &Path) -> Result<(PathBuf, CString)> {
         )));
     }
     Ok((path, target))
-}
-
-/// A mount that we made.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    target: CString,
-    id: u64,
-}
-
-impl Place {
-    /// Mounts, with `data` as the options of the FUSE file system.
-    pub(super) fn mount(path: &Path, target: CString, data: &str) -> Result<Self> {
-        let text = |text: &str| {
-            CString::new(text).map_err(|_| Errno::EINVAL.because("a mount option with a NUL byte"))
-        };
-        sys::mount(&text("kernfs")?, &target, &text(TYPE)?, &text(data)?).map_err(|error| {
-            let why = match error.raw_os_error() {
-                Some(sys::EPERM) => {
-                    "mount(2) needs CAP_SYS_ADMIN: run as root, or in a user namespace (unshare -Urm); \
-                     in Docker add --cap-add SYS_ADMIN --security-opt apparmor:unconfined"
-                }
-                Some(sys::EBUSY) => "it is in use by another mount",
-                Some(sys::ENODEV) => "this kernel has no FUSE; try modprobe fuse",
-                _ => "mount(2) failed",
-            };
-            refuse(path, &error, why)
-        })?;
-        match sys::mount_id(&target, sys::IdKind::Unique) {
-            Ok(mount) if mount.is_root => Ok(Self {
-                target,
-                id: mount.id,
-            }),
-            // statx cannot say it (Linux before 5.8), or somebody was very quick. Not being able to tell
-            // our mount from another later is worse than no mount.
-            other => {
-                let _ = sys::unmount(&target, Unmount::Detach);
-                let error = other.err().unwrap_or_else(|| io::ErrorKind::Other.into());
-                Err(refuse(path, &error, "statx(2) cannot identify the mount"))
-            }
-        }
-    }
-
-    /// Whether the path still leads to our mount.
-    pub(super) fn is_ours(&self) -> bool {
-        sys::mount_id(&self.target, sys::IdKind::Unique)
-            .is_ok_and(|mount| mount.is_root && mount.id == self.id)
-    }
-
-    /// A way into the mount that keeps nothing open but itself.
-    pub(super) fn way_in(&self) -> Result<fs::File> {
-        let way = sys::open_path(&self.target);
-        let ours = |way: &fs::File| sys::mount_id_of(way, sys::IdKind::Unique);
-        match way.and_then(|way| Ok((ours(&way)?.id == self.id, way))) {
-            Ok((true, way)) => Ok(way),
-            Ok((false, _)) => {
-                Err(Errno::EBUSY.because("something else was mounted there meanwhile"))
-            }
-            Err(error) => Err(errno(&error).because("no way into the mount, which inotify needs")),
-        }
-    }
-
-    /// Unmounts if it is still ours. Whoever has a file of it open gets ENOTCONN from then on.
-    pub(super) fn unmount(&self) -> Result<()> {
-        if !self.is_ours() {
-            return Ok(());
-        }
-        match sys::unmount(&self.target, Unmount::Plain) {
-            Err(error) if error.raw_os_error() == Some(sys::EBUSY) => {
-                sys::unmount(&self.target, Unmount::Abort)
-            }
-            other => other,
-        }
-        .map_err(|error| {
-            let path = Path::new(std::ffi::OsStr::from_bytes(self.target.to_bytes()));
-            errno(&error).because(format!(
-                "cannot unmount {}; until it is unmounted by hand every access to it fails",
-                path.display()
-            ))
-        })
-    }
 }

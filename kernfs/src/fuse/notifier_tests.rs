@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use super::abi::{Field, NotifyInvalEntry, NotifyInvalInode, OutHeader, ROOT_ID, notify};
 use super::adapter::Adapter;
@@ -25,6 +27,9 @@ use crate::step::at_steps;
 use crate::syscalls::SyscallOps;
 
 const WHO: u32 = 77;
+
+/// How long something may take before it counts as what hangs: much more than it needs on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A mount without a kernel.
 struct Setup {
@@ -283,13 +288,19 @@ fn who_flushed_slept_on_when_a_signal_took_the_last_job() {
         unique: 7,
         payload: Err(5),
     });
+    let (done, watched) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        let flushed = scope.spawn(|| setup.notifier.flush());
+        let flushed = scope.spawn(|| {
+            setup.notifier.flush();
+            drop(done);
+        });
         // It sleeps by now, or will find nothing: the second way shows nothing, and is rare.
         (0..100).for_each(|_| thread::yield_now());
         assert!(setup.notifier.hurry(7));
         scope.spawn(|| setup.notifier.run(&setup.adapter, &channel));
+        let slept_on = watched.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
+        setup.notifier.close(); // which wakes it in any case
         flushed.join().unwrap();
-        setup.notifier.close();
+        assert!(!slept_on, "{PATIENCE:?} have passed");
     });
 }

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use super::limit::{Hook, LateCallback};
 use crate::ns::Ns;
 
 /// Options of a mount. The defaults are right for a tree that everybody on the machine may look at.
@@ -15,11 +16,14 @@ use crate::ns::Ns;
 pub struct Options {
     pub(super) threads: usize,
     pub(super) most_threads: usize,
-    pub(super) allow_other: bool,
+    /// `None`: as far as the machine lets us let them in.
+    pub(super) allow_other: Option<bool>,
     pub(super) cache: Duration,
     pub(super) xattrs: bool,
     pub(super) ns: Option<Ns>,
     pub(super) inotify: bool,
+    pub(super) callback_limit: Option<Duration>,
+    pub(super) late: Option<Hook>,
 }
 
 impl Options {
@@ -28,11 +32,13 @@ impl Options {
         Self {
             threads: thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)),
             most_threads: 64,
-            allow_other: true,
+            allow_other: None,
             cache: Duration::from_secs(3600),
             xattrs: true,
             ns: None,
             inotify: false,
+            callback_limit: None,
+            late: None,
         }
     }
 
@@ -52,11 +58,39 @@ impl Options {
         self
     }
 
+    /// How long a callback may keep its client waiting: his open, read, write, poll, mkdir, rmdir or rename fails with
+    /// ETIMEDOUT then (what has become of it he does not know; no signal came, so it is not EINTR, and nothing is broken,
+    /// so it is not EIO). The callback runs on, hears of it by [`Cx::interrupted`](crate::Cx::interrupted), and its
+    /// result is dropped. Its thread is stuck until it returns: it counts in [`most_threads`](Self::most_threads), and in
+    /// [`Mount::late_callbacks`](super::Mount::late_callbacks). Each such callback is told once, on stderr or to
+    /// [`on_late_callback`](Self::on_late_callback).
+    ///
+    /// Off by default: a file may block as long as it likes. It costs a thread. Clients whose requests nobody can take,
+    /// because all threads are in callbacks, wait still.
+    #[must_use]
+    pub fn callback_limit(mut self, limit: Duration) -> Self {
+        self.callback_limit = Some(limit);
+        self
+    }
+
+    /// Has `hook` told of callbacks beyond their [`callback_limit`](Self::callback_limit), instead of stderr. It runs on a
+    /// thread of the mount, without a lock; the next one that is late waits for it.
+    #[must_use]
+    pub fn on_late_callback(
+        mut self,
+        hook: impl Fn(&LateCallback) + Send + Sync + 'static,
+    ) -> Self {
+        self.late = Some(Hook::new(hook));
+        self
+    }
+
     /// Whether other users than the one who mounts may come in, as far as the modes of the nodes let them.
-    /// On by default.
+    /// On by default. A user who mounts by fusermount3 may let nobody in unless /etc/fuse.conf says `user_allow_other`:
+    /// then the default lets nobody in, and who asks for it here is refused. The superuser is another user too; of a mount
+    /// in a user namespace others are only those in it.
     #[must_use]
     pub fn allow_other(mut self, allow: bool) -> Self {
-        self.allow_other = allow;
+        self.allow_other = Some(allow);
         self
     }
 

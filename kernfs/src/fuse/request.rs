@@ -101,6 +101,22 @@ pub(super) enum Request<'a> {
     Ignore,
 }
 
+impl Request<'_> {
+    /// What a client waits for, if that runs callbacks.
+    pub(super) fn callback(&self) -> Option<&'static str> {
+        Some(match self {
+            Request::Open { .. } => "open",
+            Request::Read { .. } => "read",
+            Request::Write { .. } => "write",
+            Request::Poll { .. } => "poll",
+            Request::Mkdir { .. } => "mkdir",
+            Request::Rmdir { .. } => "rmdir",
+            Request::Rename { .. } => "rename",
+            _ => return None,
+        })
+    }
+}
+
 /// The pairs of a BATCH_FORGET.
 #[derive(Debug)]
 pub(super) struct Items<'a>(&'a [u8]);

@@ -15,6 +15,7 @@ use super::abi::{
 };
 use super::adapter::Adapter;
 use super::channel::{Channel, Received};
+use super::limit::{self, Hook, LateCallback, Limit};
 use super::listing::{self, Listing};
 use super::load::Load;
 use super::notifier::{Notifier, Reply};
@@ -25,6 +26,7 @@ use super::table::News;
 use crate::cred::{Caller, Cancel, Cred};
 use crate::error::Errno;
 use crate::mode::Stat;
+use crate::slow::{RunningCallback, running_on};
 use crate::sys::mounting as sys;
 
 /// What the threads of one mount share.
@@ -36,6 +38,10 @@ pub(super) struct Session {
     /// Of the threads that there are, and room for those that may come.
     slots: Box<[OnceLock<Slot>]>,
     pub(super) load: Load,
+    /// How long callbacks may keep their clients waiting.
+    limit: Option<Limit>,
+    /// Who is told of those that take longer.
+    hook: Option<Hook>,
     /// The mount is being taken down: nothing runs callbacks any more.
     closing: AtomicBool,
     /// How long the kernel may believe a name and its attributes; removals are told at once.
@@ -44,6 +50,11 @@ pub(super) struct Session {
     xattrs: bool,
     /// The process that it was made in.
     process: u32,
+}
+
+/// The name of service thread `index`.
+pub(super) fn service_name(index: usize) -> String {
+    format!("kernfs-fuse-{index}")
 }
 
 /// Memory of a service thread, kept from request to request.
@@ -80,6 +91,8 @@ impl Session {
             slots: (0..most).map(|_| OnceLock::new()).collect(),
             channel,
             load: Load::default(),
+            limit: options.callback_limit.map(Limit::new),
+            hook: options.late.clone(),
             closing: AtomicBool::new(false),
             ttl: options.cache,
             xattrs: options.xattrs,
@@ -102,6 +115,44 @@ impl Session {
         self.slots.iter().filter_map(OnceLock::get)
     }
 
+    /// How many threads are in callbacks whose clients were not to wait any longer.
+    pub(super) fn late(&self) -> usize {
+        self.slots().filter(|slot| slot.is_late()).count()
+    }
+
+    pub(super) fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
+    /// The body of the thread that answers the clients of callbacks that take too long.
+    pub(super) fn enforce_limit(&self) {
+        let Some(limit) = &self.limit else {
+            return;
+        };
+        let slots = || self.slots().enumerate();
+        limit.run(slots, |index, begun| {
+            let slot = self.slots.get(index).and_then(OnceLock::get);
+            let tid = slot.map_or(0, |slot| slot.tid.load(Ordering::Relaxed));
+            let node = self.adapter.node(begun.node);
+            let late = LateCallback {
+                path: node.map(|node| node.path()).unwrap_or_default(),
+                callback: running_on(tid).unwrap_or_else(|| RunningCallback {
+                    op: begun.op,
+                    thread: service_name(index),
+                    tid,
+                }),
+                limit: limit.after(),
+            };
+            limit::tell(self.hook.as_ref(), &late);
+        });
+    }
+
+    pub(super) fn end_limit(&self) {
+        if let Some(limit) = &self.limit {
+            limit.close();
+        }
+    }
+
     /// Makes room for thread `index`, the next one; `false`: there is none.
     pub(super) fn open(&self, index: usize) -> bool {
         // Where a device cannot be cloned the threads share one: correct, with more contention.
@@ -122,6 +173,7 @@ impl Session {
         let Some(slot) = self.slots.get(index).and_then(OnceLock::get) else {
             return;
         };
+        slot.arrive();
         let mut buffer = Channel::buffer();
         let mut scratch = Scratch::default();
         loop {
@@ -146,6 +198,7 @@ impl Session {
     fn guarded(&self, slot: &Slot, bytes: &[u8], scratch: &mut Scratch) {
         let run = AssertUnwindSafe(|| self.one(slot, bytes, scratch));
         if catch_unwind(run).is_err()
+            && !slot.end()
             && let Some(header) = InHeader::take(&mut &bytes[..])
         {
             let _ = slot.channel.reply_error(header.unique, sys::EIO);
@@ -167,23 +220,18 @@ impl Session {
     fn answer(&self, slot: &Slot, header: &InHeader, request: Request<'_>, scratch: &mut Scratch) {
         let unique = header.unique;
         scratch.reply.clear();
-        let runs_callback = matches!(
-            request,
-            Request::Open { .. }
-                | Request::Read { .. }
-                | Request::Write { .. }
-                | Request::Poll { .. }
-                | Request::Mkdir { .. }
-                | Request::Rmdir { .. }
-                | Request::Rename { .. }
-        );
-        // Not the last three: the kernel holds locks of directories, for which the invalidations wait.
+        let callback = request.callback();
+        // Not mkdir, rmdir and rename: the kernel holds locks of directories, for which the invalidations wait.
         let may_wait = matches!(request, Request::Read { .. } | Request::Write { .. });
         let before = Notifier::changes();
-        let cancel = if runs_callback {
-            slot.begin(unique)
-        } else {
-            Arc::default()
+        let cancel = match (callback, &self.limit) {
+            (None, _) => Arc::default(),
+            (Some(_), None) => slot.begin(unique, None),
+            (Some(op), Some(limit)) => {
+                let cancel = slot.begin(unique, Some(limit.begin(header.nodeid, op)));
+                limit.begun();
+                cancel
+            }
         };
         let outcome = self.perform(header, request, &cancel, scratch);
         if self.process != crate::sys::process() {
@@ -193,7 +241,7 @@ impl Session {
         if !stale.is_empty() {
             self.notifier.push(stale);
         }
-        if runs_callback && slot.end() {
+        if callback.is_some() && slot.end() {
             self.undo(&outcome);
             return;
         }

@@ -3,16 +3,29 @@
 //! A request is answered once: by its own thread when the callback returns, or before that by whoever
 //! interrupts it. The two meet under the slot's lock, so exactly one of them answers.
 
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::channel::Channel;
 use crate::cred::Cancel;
+use crate::sys::mounting as sys;
+
+/// What runs, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Begun {
+    pub(super) since: Duration,
+    pub(super) node: u64,
+    pub(super) op: &'static str,
+}
 
 /// A service thread as the others see it.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) channel: Arc<Channel>,
     running: Mutex<Running>,
+    /// The thread's number, once it is there.
+    pub(super) tid: AtomicI32,
 }
 
 /// The request whose callback a thread runs.
@@ -22,6 +35,10 @@ struct Running {
     unique: u64,
     /// Set when the client was answered EINTR meanwhile; then it is not used again.
     cancel: Arc<Cancel>,
+    /// If there is a limit.
+    begun: Option<Begun>,
+    /// Its client was answered because it takes too long.
+    late: bool,
 }
 
 impl Slot {
@@ -29,6 +46,7 @@ impl Slot {
         Self {
             channel,
             running: Mutex::default(),
+            tid: AtomicI32::default(),
         }
     }
 
@@ -36,13 +54,17 @@ impl Slot {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The thread is there.
+    pub(super) fn arrive(&self) {
+        // Relaxed: a number for people.
+        self.tid.store(crate::sys::thread_id(), Ordering::Relaxed);
+    }
+
     /// The callback of this request is about to run.
-    pub(super) fn begin(&self, unique: u64) -> Arc<Cancel> {
+    pub(super) fn begin(&self, unique: u64, begun: Option<Begun>) -> Arc<Cancel> {
         let mut running = self.running();
-        if running.cancel.is_set() {
-            running.cancel = Arc::default(); // the request before ended in a panic
-        }
         running.unique = unique;
+        running.begun = begun;
         Arc::clone(&running.cancel)
     }
 
@@ -50,6 +72,8 @@ impl Slot {
     pub(super) fn end(&self) -> bool {
         let mut running = self.running();
         running.unique = 0;
+        running.begun = None;
+        running.late = false;
         let interrupted = running.cancel.is_set();
         if interrupted {
             running.cancel = Arc::default();
@@ -70,6 +94,32 @@ impl Slot {
         let _ = self.channel.reply_error(unique, errno);
         true
     }
+
+    /// What runs with a client that waits for it.
+    pub(super) fn waited_for(&self) -> Option<Begun> {
+        let running = self.running();
+        running.begun.filter(|_| !running.cancel.is_set())
+    }
+
+    /// Answers ETIMEDOUT in the callback's place if it is `late` and nobody has answered before.
+    pub(super) fn expire(&self, late: impl FnOnce(&Begun) -> bool) -> Option<Begun> {
+        let mut running = self.running();
+        let begun = running.begun.filter(|_| !running.cancel.is_set())?;
+        if !late(&begun) {
+            return None;
+        }
+        running.late = true;
+        running.cancel.set();
+        let unique = running.unique;
+        drop(running);
+        let _ = self.channel.reply_error(unique, sys::ETIMEDOUT);
+        Some(begun)
+    }
+
+    /// Whether its client was answered so, and it runs on.
+    pub(super) fn is_late(&self) -> bool {
+        self.running().late
+    }
 }
 
 #[cfg(test)]
@@ -85,7 +135,7 @@ mod tests {
     #[test]
     fn a_request_is_answered_once() {
         let slot = slot();
-        let cancel = slot.begin(4);
+        let cancel = slot.begin(4, None);
         assert!(
             !slot.interrupt(|running| running == 2, EINTR),
             "another request"
@@ -95,17 +145,8 @@ mod tests {
         assert!(!slot.interrupt(|running| running == 4, EINTR), "twice");
         assert!(cancel.is_set() && slot.end());
         // The next request knows nothing of it.
-        assert!(!slot.begin(6).is_set());
+        assert!(!slot.begin(6, None).is_set());
         assert!(!slot.end());
         assert!(!slot.interrupt(|_| true, EINTR), "nothing runs");
-    }
-
-    #[test]
-    fn a_request_after_one_that_panicked_is_not_interrupted() {
-        let slot = slot();
-        slot.begin(4);
-        assert!(slot.interrupt(|_| true, EINTR));
-        assert!(!slot.begin(6).is_set());
-        assert!(!slot.end());
     }
 }

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::session::Session;
+use super::session::{Session, service_name};
 use crate::error::{Error, Result};
 use crate::sys::mounting as sys;
 
@@ -39,7 +39,7 @@ impl Service {
         let body = move || serving.serve(index);
         // It counts from here on, however late it comes: nobody starts another one meanwhile.
         session.load.arrives();
-        let thread = spawn(format!("kernfs-fuse-{index}"), body);
+        let thread = spawn(service_name(index), body);
         threads.push(thread.inspect_err(|_| session.load.begins())?);
         Ok(true)
     }
@@ -59,8 +59,12 @@ impl Service {
                     Err(error) => error.to_string(),
                     Ok(_) => "that is the limit".into(),
                 };
+                let late = match session.late() {
+                    0 => String::new(),
+                    late => format!(" ({late} of them beyond their limit)"),
+                };
                 let line = format!(
-                    "kernfs: all {n} service threads of a mount are in callbacks, its clients wait; {why}\n"
+                    "kernfs: all {n} service threads of a mount are in callbacks{late}, its clients wait; {why}\n"
                 );
                 let _ = std::io::stderr().write_all(line.as_bytes());
             }

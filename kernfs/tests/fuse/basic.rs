@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use kernfs::{Root, ro};
 
-use crate::support::{Setup, have_nobody, shell, shell_ok, text, with_mount};
+use crate::support::{Setup, have_nobody, shell, shell_ok, skip, text, with_mount};
 
 fn car(root: &Root) {
     text(root, "speed", "30");
@@ -121,7 +121,7 @@ fn long_names_and_odd_bytes() {
             assert_eq!(setup.read(&long), "long\n");
             match fs::read_to_string(setup.at(&longer)) {
                 Err(error) if error.raw_os_error() == Some(libc::ENAMETOOLONG) => {
-                    println!("SKIP a name of 1500 bytes: an older kernel");
+                    skip("a name of 1500 bytes: an older kernel");
                 }
                 read => assert_eq!(read.expect("readable"), "longer\n"),
             }

@@ -13,19 +13,19 @@ const CLIENTS: usize = 6;
 
 /// Its `show` waits until it is let go.
 #[derive(Default)]
-struct Stuck {
+pub(crate) struct Stuck {
     /// How many are inside; whether they may leave.
     state: Mutex<(usize, bool)>,
     changed: Condvar,
 }
 
 impl Stuck {
-    fn change(&self, change: impl FnOnce(&mut (usize, bool))) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut (usize, bool))) {
         change(&mut self.state.lock().expect("no panic under it"));
         self.changed.notify_all();
     }
 
-    fn wait(&self, until: impl Fn(&(usize, bool)) -> bool) {
+    pub(crate) fn wait(&self, until: impl Fn(&(usize, bool)) -> bool) {
         let state = self.state.lock().expect("no panic under it");
         let wait = self.changed.wait_while(state, |state| !until(state));
         drop(wait.expect("no panic under it"));
@@ -49,7 +49,7 @@ impl Ops for Stuck {
 }
 
 /// Lets them go if the test fails.
-struct Opens<'a>(&'a Stuck);
+pub(crate) struct Opens<'a>(pub(crate) &'a Stuck);
 
 impl Drop for Opens<'_> {
     fn drop(&mut self) {
