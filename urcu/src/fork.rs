@@ -74,3 +74,20 @@ extern "C" fn register_hooks_at_load() {
 #[used]
 #[unsafe(link_section = ".init_array")]
 static REGISTER_HOOKS_AT_LOAD: extern "C" fn() = register_hooks_at_load;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::Shard;
+
+    // The child has what memory was at the fork: a batch that was half taken then would be lost.
+    #[test]
+    fn nobody_takes_a_batch_while_memory_is_copied() {
+        // SAFETY: as the C library does around a fork. No other is between the two: the locks are taken in one order.
+        unsafe { prepare() };
+        let held = engines().map(|engine| engine.backlog.shards().all(Shard::is_locked));
+        // SAFETY: as above.
+        unsafe { parent() };
+        assert_eq!(held, [true; 3]);
+    }
+}

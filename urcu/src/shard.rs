@@ -359,6 +359,11 @@ impl Shard {
         self.taking.store(false, Ordering::Release);
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_locked(&self) -> bool {
+        self.taking.load(Ordering::Relaxed)
+    }
+
     /// In a forked child, which holds the lock from before the fork: the worker is gone, the callback that
     /// ran is lost (the result tells), the rest is still here. If `me` is the consumer, the fork happened
     /// inside a callback, and the thread that goes on in the child is still the consumer.
