@@ -42,7 +42,7 @@ impl Effort {
         loop_time: Duration::from_millis(12),
         wait_time: Duration::from_millis(4),
         probes: 3,
-        long_probes: 2,
+        long_probes: 3,
         probe_time: Duration::from_millis(400),
         flood_time: Duration::from_secs(2),
         stall_time: Duration::from_secs(1),

@@ -165,6 +165,7 @@ pub(crate) fn push_and_take() {
             thread::yield_now();
         }
         while let Some(callback) = queue.pop() {
+            queue.gather(); // as a worker does in a long batch
             callback.run();
             ran += 1;
         }

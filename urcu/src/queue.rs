@@ -1,12 +1,17 @@
 //! The queue of call_rcu: many threads push, one worker takes everything.
 //!
 //! A push is one addition and one CAS, a take one swap (Treiber's stack with take-all, the kernel's
-//! `llist`), so there is no ABA. The taken batch stays reachable from here, its cursor stepped before each
+//! `llist`), so there is no ABA. What is taken stays reachable from here, the batch's cursor stepped before each
 //! callback runs: a forked child finds what the parent's worker held and runs the rest (rule A6).
 //!
-//! Callbacks leave in the order of their pushes, so that a sum says which have run: see [`Queue::queued`].
+//! While a batch runs, what is pushed meanwhile is gathered for the next one, piece by piece: turning the stack
+//! round reads every head, and when a long batch has run they would all have to come from memory, twice.
 //!
-//! Progress: push is lock-free and never waits; `take` and `pop` are for one thread at a time, which the
+//! Callbacks leave in the order of their pushes, so that a sum says which have run: see [`Queue::queued`]. For
+//! that a push counts before it publishes. So who is preempted in between counts as pending, by one callback, and
+//! holds up a `barrier` until it goes on; counted later, a barrier could return before callbacks that it covers.
+//!
+//! Progress: push is lock-free and never waits; `take`, `gather` and `pop` are for one thread at a time, which the
 //! shard's lock sees to.
 
 use crate::atomic::{AtomicPtr, AtomicU64, Ordering};

@@ -445,6 +445,19 @@ mod tests {
     }
 
     #[test]
+    fn layouts_in_turn_fill_a_half_together() {
+        on_a_new_thread(|| {
+            const BIG: usize = HALF_BYTES / 8;
+            let (big, small): (Rcu<[u8; BIG]>, Rcu<u64>) = (Rcu::new([0; BIG]), Rcu::new(0));
+            for n in 0..40 {
+                big.replace([n; BIG]).unwrap().free();
+                small.replace(n.into()).unwrap().free();
+                assert!(held() <= 2 * 16, "{} objects", held());
+            }
+        });
+    }
+
+    #[test]
     fn flushing_leaves_nothing_behind() {
         on_a_new_thread(|| {
             retire_many(HALF + 100);
