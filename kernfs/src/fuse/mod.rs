@@ -40,6 +40,7 @@
 //! | a callback knows all about its caller | user, group and thread |
 //! | a signal wakes a callback that sleeps | its client: EINTR, and [`Cx::interrupted`](crate::Cx::interrupted) |
 //! | a callback that blocks keeps its caller waiting | with [`Options::callback_limit`] that long, then it is ETIMEDOUT; when as many block as there may be threads ([`Options::most_threads`]), all callers |
+//! | whom the mode lets in may come in | of a mount by fusermount3 its user alone, unless the machine allows more ([`Options::allow_other`]); of one in a user namespace who is in that |
 //! | it is always there | ENOTCONN when the daemon was killed |
 //!
 //! * A removal wakes nobody who sleeps in poll(2), as in sysfs; [`notify`](crate::File::notify) the file
