@@ -90,8 +90,13 @@ impl Adapter {
             {
                 Errno::ENOENT
             }
-            _ => self.retries.gone(who, node.id()),
+            _ => self.gone(who, node),
         }
+    }
+
+    fn gone(&self, who: u32, node: &Node) -> Errno {
+        let dir = node.parent().map(|dir| dir.id());
+        self.retries.gone(who, node.id(), dir)
     }
 
     /// The result of a request that only ever is the last one of a client's walk.
@@ -198,7 +203,7 @@ impl Adapter {
     fn opens_removed(&self, who: u32, node: &Node) -> Option<Errno> {
         match self.retries.walks_again(who) {
             Some(from) if from == Some(node.id()) => None,
-            None if self.handles.is_open(node.id()) => Some(self.retries.gone(who, node.id())),
+            None if self.handles.is_open(node.id()) => Some(self.gone(who, node)),
             _ => Some(self.removed(who, node)),
         }
     }

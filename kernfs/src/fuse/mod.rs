@@ -23,7 +23,7 @@
 //! | offsets in a file end at 2^31 (before Linux 7) | at 2^63 |
 //! | a removed node keeps its link count (before Linux 7) | it has none |
 //! | a descriptor on something removed shows its path | with " (deleted)" |
-//! | a removed node that nobody has open can be looked at: through O_PATH, or as ".." | ENOENT |
+//! | a removed node that nobody has open can be looked at: through O_PATH, as "..", or where it is bound | ENOENT |
 //! | text cannot be mapped | not shared (ENODEV); a private mapping shows what a read gives, SIGBUS once the file is removed |
 //! | some binary attributes can be mapped | privately all, shared none |
 //! | O_TRUNC and a write leave the size | stat(2) and SEEK_END at that very moment may find it cut to nothing, or to what was written |
@@ -40,6 +40,7 @@
 //! | a callback knows all about its caller | user, group and thread |
 //! | a signal wakes a callback that sleeps | its client: EINTR, and [`Cx::interrupted`](crate::Cx::interrupted) |
 //! | a callback that blocks keeps its caller waiting | with [`Options::callback_limit`] that long, then it is ETIMEDOUT; when as many block as there may be threads ([`Options::most_threads`]), all callers |
+//! | whom the mode lets in may come in | of a mount by fusermount3 its user alone, unless the machine allows more ([`Options::allow_other`]); of one in a user namespace who is in that |
 //! | it is always there | ENOTCONN when the daemon was killed |
 //!
 //! * A removal wakes nobody who sleeps in poll(2), as in sysfs; [`notify`](crate::File::notify) the file

@@ -3,8 +3,9 @@
 //! At ESTALE the VFS walks the path once more, asking about every component; a second ESTALE goes to the
 //! user, and no kernfs file gives that. But what was alive when the client's second walk looked it up, and
 //! is removed now, was missing at a moment within the client's system call: ENOENT is a true answer. The
-//! same holds when the second walk comes back to the removed node itself: then it is where the walk begins
-//! (a descriptor, the working directory), not a name that could mean something else now.
+//! same holds when the second walk comes back to the removed node itself, or begins with the removed directory that the
+//! node was in: then it is where the walk begins (a descriptor, the working directory, what is bound somewhere), not a name
+//! that could mean something else now.
 //!
 //! Clients are told apart by the thread id in the request. Of threads in another pid namespace we see 0
 //! only; they may get the second ESTALE.
@@ -24,6 +25,8 @@ const SEEN_MAX: usize = 256;
 struct Walk {
     /// The node that ESTALE was about.
     stale: u64,
+    /// The directory that it was in.
+    dir: Option<u64>,
     /// What the client has looked up since.
     seen: Vec<u64>,
     /// Its last lookup found nothing. That is the end of the walk, unless it asks the same again: the VFS
@@ -77,15 +80,17 @@ impl Retries {
         self.count.store(walks.len(), Ordering::Relaxed);
     }
 
-    /// The client asks about a removed node: what to answer.
-    pub(super) fn gone(&self, who: u32, id: u64) -> Errno {
+    /// The client asks about a removed node, which was in the directory `dir`: what to answer.
+    pub(super) fn gone(&self, who: u32, id: u64, dir: Option<u64>) -> Errno {
         if who == 0 {
             return Errno::ESTALE;
         }
         let mut walks = self.lock();
         if let Some(walk) = walks.get(&who)
             && walk.missing.is_none()
-            && (walk.stale == id || walk.seen.contains(&id))
+            && (walk.stale == id
+                || walk.seen.contains(&id)
+                || walk.seen.is_empty() && walk.dir == Some(id))
         {
             return Errno::ENOENT;
         }
@@ -94,6 +99,7 @@ impl Retries {
         }
         let walk = Walk {
             stale: id,
+            dir,
             seen: Vec::new(),
             missing: None,
         };
@@ -128,22 +134,22 @@ mod tests {
     #[test]
     fn nobody_is_told_twice() {
         let retries = Retries::default();
-        assert_eq!(retries.gone(7, 10), Errno::ESTALE);
+        assert_eq!(retries.gone(7, 10, None), Errno::ESTALE);
         // The second walk finds the node that took the name, which is removed before it is opened.
         retries.looked_up(7, 1, b"a", Some(11));
-        assert_eq!(retries.gone(7, 11), Errno::ENOENT);
+        assert_eq!(retries.gone(7, 11, None), Errno::ENOENT);
         retries.over(7);
-        assert_eq!(retries.gone(7, 11), Errno::ESTALE); // from a cache, another time
+        assert_eq!(retries.gone(7, 11, None), Errno::ESTALE); // from a cache, another time
     }
 
     #[test]
     fn a_name_that_is_missing_ends_the_walk_unless_it_is_asked_for_again() {
         let retries = Retries::default();
         for (name, second) in [(b"a", Errno::ENOENT), (b"b", Errno::ESTALE)] {
-            assert_eq!(retries.gone(7, 10), Errno::ESTALE);
+            assert_eq!(retries.gone(7, 10, None), Errno::ESTALE);
             retries.looked_up(7, 1, b"a", None);
             retries.looked_up(7, 1, name, Some(11));
-            assert_eq!(retries.gone(7, 11), second);
+            assert_eq!(retries.gone(7, 11, None), second);
             retries.over(7);
         }
     }
@@ -152,30 +158,42 @@ mod tests {
     fn a_walk_from_a_removed_directory_ends() {
         let retries = Retries::default();
         assert_eq!(retries.walks_again(7), None);
-        assert_eq!(retries.gone(7, 10), Errno::ESTALE);
+        assert_eq!(retries.gone(7, 10, None), Errno::ESTALE);
         assert_eq!(retries.walks_again(7), Some(Some(10)));
-        assert_eq!(retries.gone(7, 10), Errno::ENOENT);
+        assert_eq!(retries.gone(7, 10, None), Errno::ENOENT);
         // By a path: nobody can say that this is the node that is meant.
         retries.looked_up(7, 1, b"a", Some(10));
         assert_eq!(retries.walks_again(7), Some(None));
-        assert_eq!(retries.gone(7, 10), Errno::ENOENT);
+        assert_eq!(retries.gone(7, 10, None), Errno::ENOENT);
+    }
+
+    /// The news of the node's end came between the two walks, so the second one asks about the directory.
+    #[test]
+    fn a_walk_that_begins_in_the_removed_directory_ends() {
+        let retries = Retries::default();
+        assert_eq!(retries.gone(7, 10, Some(5)), Errno::ESTALE);
+        assert_eq!(retries.gone(7, 5, Some(1)), Errno::ENOENT);
+        // Another one may have been found by a name that the kernel remembered.
+        assert_eq!(retries.gone(7, 6, Some(1)), Errno::ESTALE);
+        retries.looked_up(7, 1, b"a", Some(8));
+        assert_eq!(retries.gone(7, 1, None), Errno::ESTALE);
     }
 
     #[test]
     fn clients_do_not_mix() {
         let retries = Retries::default();
-        assert_eq!(retries.gone(7, 10), Errno::ESTALE);
+        assert_eq!(retries.gone(7, 10, None), Errno::ESTALE);
         retries.looked_up(8, 1, b"a", Some(11));
-        assert_eq!(retries.gone(8, 11), Errno::ESTALE);
-        assert_eq!(retries.gone(0, 10), Errno::ESTALE);
-        assert_eq!(retries.gone(0, 10), Errno::ESTALE);
+        assert_eq!(retries.gone(8, 11, None), Errno::ESTALE);
+        assert_eq!(retries.gone(0, 10, None), Errno::ESTALE);
+        assert_eq!(retries.gone(0, 10, None), Errno::ESTALE);
     }
 
     #[test]
     fn forgotten_walks_do_not_pile_up() {
         let retries = Retries::default();
         for who in 1..=2 * u32::try_from(WALKS_MAX).unwrap_or(0) {
-            retries.gone(who, 10);
+            retries.gone(who, 10, None);
         }
         assert!(retries.lock().len() <= WALKS_MAX);
     }

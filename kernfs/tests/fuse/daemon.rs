@@ -8,6 +8,7 @@ use std::process::{self, Child, Command, ExitStatus, Stdio};
 use kernfs::Root;
 use kernfs::fuse::{Mount, Options, Termination};
 
+use crate::descriptors;
 use crate::support::text;
 
 const MODE: &str = "KERNFS_TEST_DAEMON";
@@ -23,6 +24,8 @@ pub(crate) enum Mode {
     Exits,
     /// The same, beside a child that it has forked, which waits for that too.
     Forks,
+    /// Waits for SIGTERM, and has few descriptors: see [`crate::descriptors`].
+    RunsOut,
 }
 
 impl Mode {
@@ -31,6 +34,7 @@ impl Mode {
             Self::Terminated => "terminated",
             Self::Exits => "exits",
             Self::Forks => "forks",
+            Self::RunsOut => "runs out",
         }
     }
 }
@@ -44,7 +48,12 @@ fn process() {
     let termination = Termination::block();
     let root = Root::new();
     text(&root, "pid", &process::id().to_string());
-    let mount = Mount::new(&root, path, &Options::new()).expect("the parent could");
+    let mut options = Options::new();
+    if mode == Mode::RunsOut.name() {
+        descriptors::build(&root);
+        options = options.threads(2).inotify(true);
+    }
+    let mount = Mount::new(&root, path, &options).expect("the parent could");
     if mode == Mode::Forks.name() {
         // SAFETY: the child reads one byte and ends.
         let child = unsafe { libc::fork() };
@@ -58,7 +67,8 @@ fn process() {
     }
     println!("{READY}");
     std::io::stdout().flush().expect("stdout");
-    if mode != Mode::Terminated.name() {
+    let told = [Mode::Terminated, Mode::RunsOut].map(Mode::name);
+    if !told.iter().any(|told| mode == *told) {
         let _ = std::io::stdin().read_line(&mut String::new());
     } else {
         termination.wait().expect("a signal");

@@ -8,12 +8,15 @@ mod support;
 
 mod attributes;
 mod basic;
+mod bound;
 mod daemon;
+mod descriptors;
 mod floors;
 mod inotify;
 mod interrupt;
 mod io;
 mod limit;
+mod listing;
 mod mountpoint;
 mod mounts;
 mod moved;

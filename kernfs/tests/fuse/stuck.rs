@@ -25,6 +25,10 @@ impl Stuck {
         self.changed.notify_all();
     }
 
+    pub(crate) fn inside(&self) -> usize {
+        self.state.lock().expect("no panic under it").0
+    }
+
     pub(crate) fn wait(&self, until: impl Fn(&(usize, bool)) -> bool) {
         let state = self.state.lock().expect("no panic under it");
         let wait = self.changed.wait_while(state, |state| !until(state));

@@ -46,8 +46,7 @@ const fn may_differ(id: &'static str, row: &'static str) -> Difference {
 }
 
 const LINKS: &str = "a removed node keeps its link count (before Linux 7)";
-const NOT_OPEN: &str =
-    "a removed node that nobody has open can be looked at: through O_PATH, or as \"..\"";
+const NOT_OPEN: &str = "a removed node that nobody has open can be looked at: through O_PATH, as \"..\", or where it is bound";
 const TEXT_MAP: &str = "text cannot be mapped";
 
 pub(crate) const DIFFERENCES: &[Difference] = &[
