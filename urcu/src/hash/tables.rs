@@ -141,6 +141,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, F: Flavor> Tables<K, V,
         let mut table = first;
         loop {
             let bucket = table.bucket_of(hash);
+            bucket.prefetch();
             let word = bucket.word();
             if !word.is_moved() {
                 return (table, bucket, word);
