@@ -23,6 +23,7 @@ use core::ptr::{self, NonNull};
 use super::section::Section;
 use crate::backoff::Backoff;
 use crate::identity;
+use crate::prefetch::prefetch;
 
 /// Entries in a cache line beside the word and the link.
 pub(super) const SLOTS: usize = if cfg!(loom) { 2 } else { 6 };
@@ -211,27 +212,11 @@ impl<'g, N> Bucket<'g, N> {
         Self { word, line }
     }
 
-    /// Has the line fetched while the word is: who finds a tag follows a pointer of it, and where the line is does not
-    /// depend on the word. Without this the two misses of the table come one after the other.
+    /// Has the line fetched while the word is: where it lies does not depend on the word. Without this the two misses
+    /// of a key that is there come one after the other, and that of its entry after both.
     #[inline]
     pub(super) fn prefetch(self) {
-        let line = ptr::from_ref(self.line);
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a hint, which no address makes fault; each x86_64 has SSE.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
-        }
-        #[cfg(all(target_arch = "aarch64", not(miri)))]
-        // SAFETY: a hint, which no address makes fault.
-        unsafe {
-            core::arch::asm!(
-                "prfm pldl1keep, [{line}]",
-                line = in(reg) line,
-                options(nostack, preserves_flags, readonly)
-            );
-        }
-        let _ = line;
+        prefetch(self.line);
     }
 
     /// The tags and flags as a lookup sees them.
