@@ -34,6 +34,7 @@ sources! {
     "../../urcu/src/word.rs" word,
     "../../urcu/src/pad.rs" pad,
     "../../urcu/src/provenance.rs" provenance,
+    "../../urcu/src/prefetch.rs" prefetch,
     "../../urcu/src/stats.rs" stats,
     "../../urcu/src/llist.rs" llist,
     "../../urcu/src/task.rs" task,

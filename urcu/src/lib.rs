@@ -107,6 +107,7 @@ mod pad;
 mod park;
 mod pin;
 mod poll;
+mod prefetch;
 mod provenance;
 mod ptr;
 mod queue;

@@ -28,6 +28,7 @@ use crate::flavor::{MbBarriers, MembBarriers, QsbrBarriers};
 use crate::gp::{Caller, Global};
 use crate::head::{Callback, footprint};
 use crate::home::Process;
+use crate::prefetch::prefetch;
 use crate::register;
 use crate::sys;
 use crate::word::Sequence;
@@ -129,6 +130,10 @@ impl Memory {
         }
         // SAFETY: invariant 1; by clause 1 no reader holds a reference any more.
         unsafe { sys::free(at, layout) };
+        // The allocator writes into what it gets back, and after a grace period that is cold.
+        if let Some(next) = self.at.last() {
+            prefetch(next.as_ptr());
+        }
     }
 
     /// # Safety

@@ -9,8 +9,16 @@ use std::path::{Path, PathBuf};
 /// From the ground up; the modules of one floor do not know each other. A directory counts as one module.
 const FLOORS: &[&[&str]] = &[
     // every system call; cache padding; the reader word; from a field to the whole; what
-    // /proc says of a thread; pointers on lists
-    &["sys", "pad", "word", "container", "activity", "provenance"],
+    // /proc says of a thread; pointers on lists; hints to the caches
+    &[
+        "sys",
+        "pad",
+        "word",
+        "container",
+        "activity",
+        "provenance",
+        "prefetch",
+    ],
     // the atomics; what a reader has found and may count
     &["atomic", "borrowed"],
     // counters; the lock-free list of the kernel; thread-local words; the pin; a callback and its head; how

@@ -23,6 +23,7 @@ use core::ptr::{self, NonNull};
 use super::section::Section;
 use crate::backoff::Backoff;
 use crate::identity;
+use crate::prefetch::prefetch;
 
 /// Entries in a cache line beside the word and the link.
 pub(super) const SLOTS: usize = if cfg!(loom) { 2 } else { 6 };
@@ -209,6 +210,13 @@ impl<'g, N> Bucket<'g, N> {
     #[inline]
     pub(super) fn new(word: &'g AtomicU64, line: &'g Line<N>) -> Self {
         Self { word, line }
+    }
+
+    /// Has the line fetched while the word is: where it lies does not depend on the word. Without this the two misses
+    /// of a key that is there come one after the other, and that of its entry after both.
+    #[inline]
+    pub(super) fn prefetch(self) {
+        prefetch(self.line);
     }
 
     /// The tags and flags as a lookup sees them.

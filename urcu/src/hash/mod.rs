@@ -3,8 +3,15 @@
 //! # How it is made
 //! A bucket ([`bucket`]) is a word with six tags of eight bits, a cache line with six pointers to entries, and a
 //! link to a further such pair for the few buckets with more than six. The words lie side by side. A lookup loads
-//! the word, follows the pointers whose tag fits (for a key that is absent mostly none), and compares the whole hash
-//! and the key. The entry has key, value and hash in one allocation.
+//! the word, and at the same time has the line fetched; then it follows the pointers whose tag fits (for a key that
+//! is absent mostly none), and compares the key. The entry has key, value and hash in one allocation.
+//!
+//! So a key that is absent costs one look into 8 bytes for each bucket, which a near cache holds for long, and one that
+//! is there two misses that depend on each other: the line, the entry. That the entry is not in the table, which
+//! would make it one, has two reasons. What a lookup gave out has to stay where it is until the section ends, also
+//! while the table is resized, and values may be written through `&V` (atomics, locks), so that a copy would be
+//! another value; Rust does not let us tell those that cannot. And a place in the table could be used again only
+//! after a grace period: for so long each removal would take room from its bucket.
 //!
 //! Updates lock one bucket, by a bit of its word, for some hundred instructions, and never while anything of
 //! the user's runs ([`tables`]). A resize ([`resize`], [`table`]) copies *pointers*: an entry can be in both
@@ -105,10 +112,11 @@ use tables::Tables;
 /// * All of these hold while the table grows and shrinks. Why is in the source of this module.
 ///
 /// # Costs
-/// A lookup costs the hash, a load from an array of 8 bytes for each bucket, and two cache misses if the key is there;
-/// an update one allocation, one compare-and-swap, and what retiring costs. Memory: the entry (key, value and 8
-/// bytes), and 18 to 36 bytes of the table while it grows, at most 96 before it shrinks, twice that while a resize
-/// is under way. An empty map is 48 bytes and no allocation (with a `RandomState`).
+/// A lookup costs the hash, a load from an array of 8 bytes for each bucket, and two cache misses if the key is there
+/// (of the bucket, fetched along with that load, and of the entry); an update one allocation, one compare-and-swap,
+/// and what retiring costs. Memory: the entry (key, value and 8 bytes), and 18 to 36 bytes of the table while it
+/// grows, at most 96 before it shrinks, twice that while a resize is under way. An empty map is 48 bytes and no
+/// allocation (with a `RandomState`).
 ///
 /// The table grows at a mean of four entries for each bucket and shrinks at three quarters of one. The
 /// updates that come next move the contents, four buckets each: no update waits for a grace period, and none for a

@@ -1,11 +1,14 @@
 //! [`Node`]: an entry as it lies in memory, and what a hash says of it.
 
 /// Key and value with the hash, so that a resize calls nothing of the user's.
+///
+/// The hash is the last: allocators do not align to cache lines, and a lookup needs key and value only.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Node<K, V> {
-    pub(super) hash: Hash,
     pub(super) key: K,
     pub(super) value: V,
+    pub(super) hash: Hash,
 }
 
 /// What is made of a user's hash: the top bits choose the bucket, eight others are the tag.

@@ -141,6 +141,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, F: Flavor> Tables<K, V,
         let mut table = first;
         loop {
             let bucket = table.bucket_of(hash);
+            bucket.prefetch();
             let word = bucket.word();
             if !word.is_moved() {
                 return (table, bucket, word);
@@ -162,8 +163,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, F: Flavor> Tables<K, V,
         let tag = hash.tag();
         loop {
             for index in word.candidates(tag) {
+                // Not the hash: few others have the tag, and the hash may be on another line than the key.
                 if let Some(node) = segment.entry(index, section)
-                    && node.hash == hash
                     && is(&node.key)
                 {
                     return Some(node);
@@ -186,14 +187,29 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, F: Flavor> Tables<K, V,
     ) -> Spot<'g, K, V> {
         let first = self.current(section);
         let first = first.unwrap_or_else(|| self.first_table(section));
-        let (table, bucket, _) = self.table_of(first, hash, section);
+        let (table, mut segment, mut word) = self.table_of(first, hash, section);
         let mut others = Vec::new();
-        for place in same_hash(bucket, hash, section) {
-            if is(place.get(section)) {
-                let found = Found::Here(place);
-                return Spot { table, hash, found };
+        loop {
+            for index in word.candidates(hash.tag()) {
+                let Some(place) = segment.place(index) else {
+                    continue;
+                };
+                let node = place.get(section);
+                if node.hash == hash {
+                    if is(node) {
+                        let found = Found::Here(place);
+                        return Spot { table, hash, found };
+                    }
+                    others.push(place.node);
+                }
             }
-            others.push(place.node);
+            // As in `get`: an absent key costs no look at the line.
+            let further = word.has_further().then(|| segment.next(section));
+            let Some(next) = further.flatten() else {
+                break;
+            };
+            segment = next;
+            word = segment.word();
         }
         let found = Found::Nowhere(others);
         Spot { table, hash, found }
