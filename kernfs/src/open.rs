@@ -250,17 +250,17 @@ fn end(file: &FileBody, drains: u32, opened: Result<Arc<Opened>>) -> Result<(Arc
             Err(error)
         }
     };
-    let retired = on.is_unused().then(|| unpublish(file, &mut writer));
+    let is_last = on.empty();
+    let retired = is_last.then(|| unpublish(file, &mut writer));
     drop(writer);
     drop(retired);
     begun
 }
 
-/// `kernfs_unlink_open_file`: the last file takes the open node along, which RCU frees when the caller drops it. Nobody
-/// has it open or is opening it.
+/// `kernfs_unlink_open_file`: the last file takes the open node along, which is empty, and which RCU frees when the
+/// caller drops it.
 #[must_use]
 fn unpublish(file: &FileBody, writer: &mut Writer) -> Option<Retired<OpenNode>> {
-    file.open.get(writer)?.empty();
     file.open.take(writer)
 }
 

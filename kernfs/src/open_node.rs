@@ -150,24 +150,24 @@ impl OpenNode {
         self.files().opening -= 1;
     }
 
-    /// Nobody has it open, nobody is opening it. Hashed mutex held.
-    pub(crate) fn is_unused(&self) -> bool {
-        self.files().is_unused()
+    /// Whether it is to be retired now: nobody has it open, nobody is opening it. Then what it owns is given up. Runs
+    /// nobody's code: no file is on the list, and the bed goes by RCU. Hashed mutex held.
+    pub(crate) fn empty(&self) -> bool {
+        self.empty_if_unused(self.files())
     }
 
-    /// Gives up what an unused one owns, which is to be retired now. Runs nobody's code: no file is on the list, and
-    /// the bed goes by RCU. Hashed mutex held.
-    pub(crate) fn empty(&self) {
-        let mut files = self.files();
-        debug_assert!(files.is_unused());
-        // INVARIANT: 1.
-        drop(mem::take(&mut *files.list));
-        drop(files);
-        self.bell.empty();
+    fn empty_if_unused(&self, mut files: MutexGuard<'_, Files>) -> bool {
+        let is_unused = files.is_unused();
+        if is_unused {
+            // INVARIANT: 1.
+            drop(mem::take(&mut *files.list));
+            drop(files);
+            self.bell.empty();
+        }
+        is_unused
     }
 
-    /// Takes a file off, of which the caller has another count. Tells whether nobody is left: nobody has the node open
-    /// or is opening it. Hashed mutex held.
+    /// Takes a file off, of which the caller has another count; then as [`empty`](Self::empty). Hashed mutex held.
     pub(crate) fn remove(&self, file: &Arc<Opened>) -> bool {
         let mut files = self.files();
         let mut hole = file.index.load(Ordering::Relaxed);
@@ -182,7 +182,7 @@ impl OpenNode {
         let last = files.list.len() - 1;
         files.list.swap(hole, last);
         files.list.pop();
-        files.is_unused()
+        self.empty_if_unused(files)
     }
 
     /// From now on who waits knows that the node was drained. Hashed mutex held.
@@ -317,24 +317,22 @@ mod tests {
         for of in files.iter().chain([&late]) {
             on.remove(of);
         }
-        assert!(on.is_unused());
-        on.empty();
+        assert!(on.empty());
     }
 
     #[test]
     fn a_file_that_was_opening_during_the_drain_is_its_openers_to_release() {
         let on = OpenNode::new();
         let (of, drains) = (opened(), on.begin_open());
-        assert!(!on.is_unused());
+        assert!(!on.empty());
         on.begin_drain();
         assert!(on.claim_next().is_none());
         assert_eq!(on.end_open(&of, drains), Begun::Drained);
         assert!(of.is_dead() && of.life.claim() == Claim::Theirs);
-        assert!(on.is_unused());
+        assert!(on.files().is_unused());
         on.begin_open();
         on.fail_open();
-        assert!(on.is_unused());
-        on.empty();
+        assert!(on.empty());
     }
 
     #[test]
@@ -346,8 +344,7 @@ mod tests {
         let asleep_since = bed.value();
         on.bell.ring(&Memb::read_lock());
         assert!(on.bell.event() == 2 && bed.value() != asleep_since);
-        on.remove(&of);
-        on.empty();
+        assert!(on.remove(&of));
         assert_eq!(
             (on.files().list.others.capacity(), Arc::strong_count(&of)),
             (0, 1)
