@@ -155,6 +155,20 @@ impl Label {
         }
     }
 
+    /// Appends the name to a buffer.
+    #[inline]
+    pub(crate) fn append_to(&self, buffer: &mut Vec<u8>) {
+        match self {
+            Self::Short { len, bytes, .. } => {
+                // All of the place and back: a copy of known length is two moves, another one a call.
+                let end = buffer.len() + usize::from(*len);
+                buffer.extend_from_slice(bytes);
+                buffer.truncate(end);
+            }
+            Self::Long(long) => buffer.extend_from_slice(&long.name),
+        }
+    }
+
     pub(crate) fn ns(&self) -> Option<Ns> {
         match self {
             Self::Short { .. } => None,

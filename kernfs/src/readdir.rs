@@ -11,6 +11,7 @@ use urcu::Memb;
 
 use crate::inner;
 use crate::mode::Kind;
+use crate::name::Label;
 use crate::node::Dir;
 use crate::ns::Ns;
 
@@ -113,9 +114,9 @@ impl Dir {
     /// directory all that it has.
     pub fn readdir_ns(&self, offset: u64, most: usize, ns: Option<Ns>) -> Vec<Entry> {
         let mut entries = Vec::with_capacity(most.min(BATCH));
-        self.visit(offset, ns, |name, id, kind, offset| {
+        self.visit(offset, ns, |label, id, kind, offset| {
             if entries.len() < most {
-                let name = name.to_vec();
+                let name = label.name().to_vec();
                 entries.push(Entry {
                     name,
                     id,
@@ -153,9 +154,9 @@ impl Dir {
         into.names.clear();
         into.entries.clear();
         into.end = offset;
-        self.visit(offset, ns, |name, id, kind, offset| {
+        self.visit(offset, ns, |label, id, kind, offset| {
             if into.entries.len() < most {
-                into.names.extend_from_slice(name);
+                label.append_to(&mut into.names);
                 into.end = offset;
                 into.entries.push(Listed {
                     id,
@@ -173,7 +174,7 @@ impl Dir {
         &self,
         offset: u64,
         ns: Option<Ns>,
-        mut go_on: impl FnMut(&[u8], u64, Kind, u64) -> bool,
+        mut go_on: impl FnMut(&Label, u64, Kind, u64) -> bool,
     ) {
         let node = &self.0.0;
         let Some(dir) = node.dir() else {
@@ -187,7 +188,7 @@ impl Dir {
                 && inner::key(link.label.hash(), child.id) == offset
                 && link.label.ns() == tag
                 && child.active.is_active();
-            if counts && !go_on(link.label.name(), child.id, child.kind(), offset) {
+            if counts && !go_on(&link.label, child.id, child.kind(), offset) {
                 return;
             }
         }
