@@ -1,6 +1,8 @@
 //! kernfs.
 
-use kernfs::{Cx, Dir, File, Has, Node, OpenFile, OpenFlags, Ops, Result, Root, Seq};
+use kernfs::{
+    Cx, Dir, EntryRef, File, Has, Kind, Listing, Node, OpenFile, OpenFlags, Ops, Result, Root, Seq,
+};
 
 use super::{Tree, names};
 
@@ -77,7 +79,14 @@ impl Tree for Ours {
     }
 
     fn readdir(&self, dir: &Dir) -> usize {
-        dir.readdir(0, usize::MAX).len()
+        let mut listing = Listing::new();
+        dir.list(0, usize::MAX, None, &mut listing);
+        // All of what a listing gave is used, as by hand.
+        let entries = core::hint::black_box(&listing).iter();
+        let is_there = |entry: &EntryRef<'_>| {
+            !entry.name.is_empty() && (entry.id > 0 || entry.kind == Kind::Dir)
+        };
+        entries.filter(is_there).count()
     }
 
     #[inline]

@@ -175,7 +175,8 @@ impl Dir {
         drop(guard);
         let target = Arc::clone(&target.0);
         let make = |_| Body::Link(Some(target));
-        self.create(name.as_ref(), 0o777, with, 0, make).map(Link)
+        self.create(name.as_ref(), inner::LINK_MODE, with, 0, make)
+            .map(Link)
     }
 
     fn create(

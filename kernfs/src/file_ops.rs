@@ -50,7 +50,7 @@ impl<'a> Call<'a> {
             .handle
             .of
             .file
-            .get()
+            .as_ref()
             .ok_or_else(|| path::error(Errno::ENODEV, op, &open.handle.node))?;
         let _scope = held::enter(Held {
             node: open.handle.node.address(),

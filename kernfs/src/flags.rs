@@ -100,7 +100,7 @@ impl PollFlags {
 flags! {
     /// Which callbacks an [`Ops`](crate::Ops) has. The kernel decides by their presence (may it be opened
     /// for writing? does removal owe a `release`?), so presence is data.
-    Has: u32 {
+    Has: u16 {
         /// `show`: reads go through the sequence buffer, also if there is a `read`. One record, the whole text.
         SHOW = 1;
         /// `read`: each read is one call with the caller's offset.

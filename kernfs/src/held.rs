@@ -46,14 +46,39 @@ pub(crate) struct Scope {
 
 /// Notes that the thread enters a callback.
 #[track_caller]
+#[inline]
 pub(crate) fn enter(held: Held) -> Scope {
     order::nothing_held("a callback");
+    let Held {
+        node,
+        file,
+        op,
+        place,
+        given_up,
+    } = held;
+    push(node, file, op, place, given_up)
+}
+
+/// In registers: a record that is written field by field and copied in larger pieces waits for the stores.
+fn push(
+    node: usize,
+    file: usize,
+    op: &'static str,
+    place: &'static Location<'static>,
+    given_up: bool,
+) -> Scope {
     // In TLS destructors the list may be gone; then nothing is noted and nothing is refused.
     let depth = HELD.try_with(|list| {
         let mut list = list.borrow_mut();
-        list.push(held);
+        list.push(Held {
+            node,
+            file,
+            op,
+            place,
+            given_up,
+        });
         let depth = list.len() - 1;
-        slow::enter(depth, held.node, held.op);
+        slow::enter(depth, node, op);
         depth
     });
     Scope {

@@ -37,20 +37,19 @@ use crate::tree;
 /// The tree of these nodes.
 pub(crate) type Tree = tree::Tree<Inner>;
 
-/// A node.
+/// A node. What a lookup loads comes first, next to the counts of the `Arc`: often one cache line.
+#[repr(C)]
 pub(crate) struct Inner {
-    pub(crate) id: u64,
-    pub(crate) tree: Arc<Tree>,
+    link: Rcu<Link>,
     pub(crate) active: ActiveWord,
     pub(crate) state: State,
+    pub(crate) id: u64,
     pub(crate) body: Body,
-    link: Rcu<Link>,
+    pub(crate) tree: Arc<Tree>,
     /// Null until something is set.
     record: Rcu<Record>,
     /// Nanoseconds since the epoch.
     born: u64,
-    /// Permission bits as long as there is no record.
-    mode: u32,
 }
 
 /// Where a node is.
@@ -86,11 +85,15 @@ pub(crate) struct DirBody {
     pub(crate) subdirs: AtomicU32,
     /// Counted up when an entry comes or goes.
     pub(crate) revision: AtomicU64,
+    /// See [`Inner::born_mode`].
+    mode: u16,
 }
 
 pub(crate) struct FileBody {
     pub(crate) has: Has,
     pub(crate) slot: Slot,
+    /// See [`Inner::born_mode`].
+    mode: u16,
     /// A byte of few values, in whose others the compiler puts which body it is.
     _kind: File,
     pub(crate) size: u64,
@@ -101,6 +104,9 @@ pub(crate) struct FileBody {
     ticket: Ticket,
 }
 
+/// The mode of each symlink, as in Linux.
+pub(crate) const LINK_MODE: u32 = 0o777;
+
 /// See [`FileBody`].
 #[derive(Clone, Copy)]
 #[repr(u8)]
@@ -109,7 +115,7 @@ enum File {
 }
 
 // What there is a million of.
-static_assertions::const_assert!(size_of::<Inner>() <= 120);
+static_assertions::const_assert!(size_of::<Inner>() <= 112);
 static_assertions::const_assert_eq!(size_of::<Link>(), 32);
 
 impl FileBody {
@@ -118,6 +124,7 @@ impl FileBody {
         let open = RcuLocked::null(&slot.lock());
         Self {
             has: ops.any_has(),
+            mode: 0,
             _kind: File::Regular,
             size,
             ops: Mutex::new(Some(ops)),
@@ -160,10 +167,16 @@ impl Inner {
         id: u64,
         mode: u32,
         link: Link,
-        body: Body,
+        mut body: Body,
         state: u32,
     ) -> Self {
         tree.nodes.fetch_add(1, Ordering::Relaxed);
+        let bits = u16::try_from(mode).expect("a mode that was checked");
+        match &mut body {
+            Body::Dir(dir) => dir.mode = bits,
+            Body::File(file) => file.mode = bits,
+            Body::Link(_) => debug_assert_eq!(mode, LINK_MODE),
+        }
         Self {
             id,
             tree: Arc::clone(tree),
@@ -174,7 +187,15 @@ impl Inner {
             record: Rcu::null(),
             // Until the year 2554.
             born: u64::try_from(mode::now().as_nanos()).unwrap_or(u64::MAX),
-            mode,
+        }
+    }
+
+    /// Permission bits as long as there is no record. They stand where there is room.
+    fn born_mode(&self) -> u32 {
+        match &self.body {
+            Body::Dir(dir) => dir.mode.into(),
+            Body::File(file) => file.mode.into(),
+            Body::Link(_) => LINK_MODE,
         }
     }
 
@@ -238,8 +259,9 @@ impl Inner {
             let guard = Memb::read_lock();
             self.record(&guard).cloned()
         };
-        let mut new = old
-            .unwrap_or_else(|| Record::new(self.mode, self.tree.uid, self.tree.gid, mode::now()));
+        let mut new = old.unwrap_or_else(|| {
+            Record::new(self.born_mode(), self.tree.uid, self.tree.gid, mode::now())
+        });
         let result = change(&mut new)?;
         self.record.assign(new);
         Ok(result)
@@ -258,7 +280,8 @@ impl Inner {
     /// Permission bits.
     pub(crate) fn mode(&self) -> u32 {
         let guard = Memb::read_lock();
-        self.record(&guard).map_or(self.mode, |record| record.mode)
+        self.record(&guard)
+            .map_or_else(|| self.born_mode(), |record| record.mode)
     }
 
     pub(crate) fn stat(&self) -> Stat {
@@ -267,7 +290,7 @@ impl Inner {
         let mut stat = Stat {
             id: self.id,
             kind: self.kind(),
-            mode: self.mode,
+            mode: self.born_mode(),
             uid: self.tree.uid,
             gid: self.tree.gid,
             nlink: match &self.body {

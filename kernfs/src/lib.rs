@@ -168,7 +168,7 @@ pub use ns::Ns;
 pub use object::Object;
 pub use open::OpenFile;
 pub use ops::Ops;
-pub use readdir::{Entries, Entry};
+pub use readdir::{Entries, Entry, EntryRef, Listing};
 pub use records::{Records, Start, lines};
 pub use root::{Root, Stats};
 pub use seq::Seq;

@@ -110,7 +110,7 @@ impl Limited {
 #[derive(Debug)]
 pub(crate) struct OpenFiles([Lane; LANES]);
 
-const LANES: usize = 8;
+const LANES: usize = 32;
 
 #[repr(align(128))]
 #[derive(Debug)]

@@ -73,14 +73,19 @@ impl Inner {
             return None;
         }
         let first = inner::key(name::hash(name, ns), 0);
-        // Different names may have one hash. (An end to the range would be searched for.)
-        let range = dir.children.range(first.., guard);
-        range
-            .take_while(|(key, _)| key >> 32 == first >> 32)
-            .find_map(|(_, child)| {
-                let link = child.into_ref().link(guard);
-                (link.is_in(self) && link.label.is(name, ns)).then_some((child, link))
-            })
+        let mut from = first;
+        loop {
+            let (key, child) = dir.children.lower_bound(from, guard)?;
+            if key >> 32 != first >> 32 {
+                return None;
+            }
+            let link = child.into_ref().link(guard);
+            if link.is_in(self) && link.label.is(name, ns) {
+                return Some((child, link));
+            }
+            // Different names may have one hash.
+            from = key.checked_add(1)?;
+        }
     }
 
     /// The tag that an entry of this directory has for somebody who sees the name space `ns`.
@@ -102,8 +107,9 @@ pub(crate) fn walk(
         // A single name needs no second look, see above.
         if trail.len <= usize::from(found.is_ok()) || trail.holds(guard) {
             // Only the last one is counted.
-            let last =
-                |last: Option<Borrowed<'_, Inner>>| last.map_or(Arc::clone(start), Borrowed::get);
+            let last = |last: Option<Borrowed<'_, Inner>>| {
+                last.map_or_else(|| Arc::clone(start), Borrowed::get)
+            };
             return found.ok().map(last);
         }
     }
@@ -118,10 +124,7 @@ fn follow<'g>(
     guard: &'g Guard<'_>,
 ) -> Result<Option<Borrowed<'g, Inner>>, ()> {
     let (mut node, mut last) = (start, None);
-    for name in path
-        .split(|byte| *byte == b'/')
-        .filter(|name| !name.is_empty())
-    {
+    for name in Components(path) {
         let (child, link) = node.entry(name, node.tag(ns), guard).ok_or(())?;
         step("name found");
         node = child.into_ref();
@@ -129,6 +132,48 @@ fn follow<'g>(
         last = Some(child);
     }
     Ok(last)
+}
+
+/// The names of a path, none of them empty.
+struct Components<'p>(&'p [u8]);
+
+impl<'p> Iterator for Components<'p> {
+    type Item = &'p [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'p [u8]> {
+        loop {
+            let (name, rest) = self.0.split_at(slash(self.0));
+            match rest.split_first() {
+                Some((_, rest)) => self.0 = rest,
+                None if name.is_empty() => return None,
+                None => self.0 = rest,
+            }
+            if !name.is_empty() {
+                return Some(name);
+            }
+        }
+    }
+}
+
+/// Where the first slash is, or the length. Eight bytes at a time: names are short, and a loop over bytes is guessed
+/// wrong at the end of each.
+#[inline]
+fn slash(path: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const SLASHES: u64 = u64::from_le_bytes([b'/'; 8]);
+    let mut at = 0;
+    while let Some(word) = path[at..].first_chunk() {
+        let zero = u64::from_le_bytes(*word) ^ SLASHES;
+        // The lowest byte with its high bit set is the first that is zero (Knuth 7.1.3; the higher ones may deceive).
+        let found = zero.wrapping_sub(ONES) & !zero & (ONES << 7);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8; // CAST: 63 at most
+        }
+        at += 8;
+    }
+    let rest = path[at..].iter().position(|byte| *byte == b'/');
+    rest.map_or(path.len(), |rest| at + rest)
 }
 
 #[cfg(test)]
@@ -160,6 +205,25 @@ mod tests {
             trail.push(found.into_ref(), first);
             trail.push(below.into_ref(), link);
             assert_eq!(trail.holds(&guard), holds);
+        }
+    }
+
+    #[test]
+    fn a_path_is_split_as_std_splits_it() {
+        let mut state = 1_u32;
+        for len in 0..60 {
+            for _ in 0..100 {
+                // Bytes around the slash, and with the high bit, deceive a search that looks at words.
+                let path: Vec<u8> = (0..len)
+                    .map(|_| {
+                        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        b"/.0a\xaf\xae/bcdefghij"[usize::try_from(state >> 28).unwrap()]
+                    })
+                    .collect();
+                let names = path.split(|byte| *byte == b'/');
+                let names = names.filter(|name| !name.is_empty());
+                assert!(Components(&path).eq(names), "{path:?}");
+            }
         }
     }
 

@@ -32,19 +32,24 @@ pub(crate) fn check(name: &[u8]) -> Result<()> {
 
 /// 31 bits, so that a key `hash << 32 | id` is a non-negative directory offset. 0, 1 and the largest value
 /// stay free, as in the kernel, for ".", ".." and the end.
+///
+/// As the kernel's it has no key: who may choose names can choose such as have one hash, and makes lookups of these a
+/// scan of them. A short name, which most are, costs one multiplication.
+#[inline]
 pub(crate) fn hash(name: &[u8], ns: Option<Ns>) -> u32 {
-    let mix = |hash: u64, word: u64| {
-        let product = (hash ^ word).wrapping_mul(MIX);
-        product ^ (product >> 32)
-    };
-    let (words, rest) = name.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let tag = ns.map_or(0, Ns::id);
-    // No name has a NUL, so what fills the last word up is like no name's end.
-    let ends = [u64::from_le_bytes(last), tag].into_iter();
-    let words = words.iter().map(|word| u64::from_le_bytes(*word));
-    let mixed = words.chain(ends).fold(MIX, mix).wrapping_mul(MIX) >> 33;
+    let mut state = (name.len() as u64).wrapping_mul(ODD); // CAST: 64 bits
+    if let Some(ns) = ns {
+        state ^= fold(ns.id() ^ MIX, ODD);
+    }
+    let mut rest = name;
+    while rest.len() > WHOLE {
+        let (two, behind) = rest.split_at(WHOLE);
+        let (first, last) = ends(two);
+        state = fold(state ^ first ^ MIX, last ^ ODD);
+        rest = behind;
+    }
+    let (first, last) = ends(rest);
+    let mixed = fold(state ^ first ^ MIX, last ^ ODD) >> 33;
     u32::try_from(mixed)
         .unwrap_or(u32::MAX)
         .clamp(2, 0x7fff_fffe)
@@ -52,6 +57,46 @@ pub(crate) fn hash(name: &[u8], ns: Option<Ns>) -> u32 {
 
 /// Odd, and of no pattern.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+const ODD: u64 = 0xc5bf_891b_4ef6_aa79;
+
+/// Each half of the product depends on all bits of both (Wang Yi's wyhash).
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product ^ (product >> 64)) as u64 // CAST: the low half, as meant
+}
+
+/// Bytes that [`ends`] has whole.
+const WHOLE: usize = 16;
+
+/// All bytes of at most [`WHOLE`], in two words that overlap: of equally long names these are equal only if the names
+/// are.
+#[inline]
+fn ends(name: &[u8]) -> (u64, u64) {
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+    }
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        return (first.into(), last.into());
+    }
+    match *name {
+        [] => (0, 0),
+        [one] => (one.into(), 0),
+        [one, two] => (one.into(), two.into()),
+        [one, two, three, ..] => (u64::from(one) | u64::from(two) << 8, three.into()),
+    }
+}
+
+/// Whether two names are equal. Mostly they are, when their hashes are.
+#[inline]
+fn same(one: &[u8], two: &[u8]) -> bool {
+    match one.len() {
+        len if len != two.len() => false,
+        ..=WHOLE => ends(one) == ends(two),
+        _ => one == two,
+    }
+}
 
 /// Names up to this long stand in the record itself.
 const SHORT: usize = 18;
@@ -110,6 +155,20 @@ impl Label {
         }
     }
 
+    /// Appends the name to a buffer.
+    #[inline]
+    pub(crate) fn append_to(&self, buffer: &mut Vec<u8>) {
+        match self {
+            Self::Short { len, bytes, .. } => {
+                // All of the place and back: a copy of known length is two moves, another one a call.
+                let end = buffer.len() + usize::from(*len);
+                buffer.extend_from_slice(bytes);
+                buffer.truncate(end);
+            }
+            Self::Long(long) => buffer.extend_from_slice(&long.name),
+        }
+    }
+
     pub(crate) fn ns(&self) -> Option<Ns> {
         match self {
             Self::Short { .. } => None,
@@ -124,8 +183,9 @@ impl Label {
         }
     }
 
+    #[inline]
     pub(crate) fn is(&self, name: &[u8], ns: Option<Ns>) -> bool {
-        self.name() == name && self.ns() == ns
+        same(self.name(), name) && self.ns() == ns
     }
 }
 
@@ -166,6 +226,24 @@ mod tests {
         hashes.sort_unstable();
         hashes.dedup();
         assert!(hashes.len() > 9_990, "{} of 10000", hashes.len());
+    }
+
+    // All lengths, whose words overlap differently: each byte counts, in the hash and when names are compared.
+    #[test]
+    fn each_byte_of_a_name_tells_it_from_another() {
+        for len in 1..70 {
+            let name: Vec<u8> = (0..len).map(|n| b'a' + n % 23).collect();
+            assert!(same(&name, &name.clone()));
+            assert!(!same(&name, &name[1..]) && !same(&name[1..], &name));
+            for at in 0..name.len() {
+                let mut other = name.clone();
+                other[at] ^= 1;
+                assert!(!same(&name, &other), "{len} {at}");
+                assert_ne!(hash(&name, None), hash(&other, None), "{len} {at}");
+            }
+            let longer: Vec<u8> = [&name[..], b"a"].concat();
+            assert_ne!(hash(&name, None), hash(&longer, None));
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use urcu::{Event, Memb, Retired, Writer};
 
 use crate::active::Active;
 use crate::cred::{Caller, Cred};
+use crate::cx::{Cx, Host};
 use crate::error::{Errno, Error, Result};
 use crate::flags::{Has, OpenFlags, RootFlags};
 use crate::held::{self, Held};
@@ -19,7 +20,7 @@ use crate::inner::{FileBody, Inner};
 use crate::notify::User;
 use crate::open_node::{Begun, OpenNode};
 use crate::opened::Opened;
-use crate::ops::{AnyOps, guarded};
+use crate::ops::{AnyOpen, AnyOps, guarded};
 use crate::order;
 use crate::path;
 
@@ -154,11 +155,21 @@ pub(crate) fn open(node: &Arc<Inner>, flags: OpenFlags, opener: Opener) -> Resul
         guarded("atomic_write_len", &**node, || ops.any_atomic_write_len())?
     };
     let prealloc = preallocate(node, file.has, atomic_write_len)?;
-    let host = Arc::<Inner>::clone(node);
-    let of = Arc::new(Opened::new(host, flags, opener, file.has, prealloc));
+    let host: Arc<dyn Host> = Arc::<Inner>::clone(node);
+    let cx = Cx {
+        host: &host,
+        flags,
+        opener,
+        caller: opener.map_or_else(Caller::default, Caller::from),
+        active: None,
+    };
     let drains = begin(file);
-    let opened = call_open(node, &of, ops, place, &active);
-    if end(file, &of, drains, opened)? == Begun::Drained {
+    let opened = call_open(node, cx, ops, place, &active).map(|open| {
+        let open = Some(open);
+        Arc::new(Opened::new(host, flags, opener, file.has, prealloc, open))
+    });
+    let (of, begun) = end(file, drains, opened)?;
+    if begun == Begun::Drained {
         of.run_release(node.address(), place);
         return Err(gone("open", node));
     }
@@ -196,23 +207,19 @@ impl Drop for Taken<'_> {
 /// Runs the owner's `open`.
 fn call_open(
     node: &Arc<Inner>,
-    of: &Arc<Opened>,
+    mut cx: Cx<'_>,
     ops: Arc<dyn AnyOps>,
     place: &'static Location<'static>,
     _active: &Active<'_>,
-) -> Result<()> {
+) -> Result<Box<dyn AnyOpen>> {
     let _scope = held::enter(Held {
         node: node.address(),
-        file: of.address(),
+        file: 0, // not there yet
         op: "open",
         place,
         given_up: false,
     });
-    let caller = of.opener.map_or_else(Caller::default, Caller::from);
-    let open = guarded("open", &**node, || ops.any_open(&mut of.cx(caller, None)))??;
-    // Nobody else sets it: a new file has no second opener.
-    let _ = of.file.set(open);
-    Ok(())
+    guarded("open", &**node, || ops.any_open(&mut cx))?
 }
 
 /// `kernfs_get_open_node`: makes the node's open node if there is none. It stays while the file is being opened.
@@ -229,28 +236,31 @@ fn begin(file: &FileBody) -> u32 {
 }
 
 /// The end of what `begin` began, with the result of the owner's `open`.
-fn end(file: &FileBody, of: &Arc<Opened>, drains: u32, opened: Result<()>) -> Result<Begun> {
+fn end(file: &FileBody, drains: u32, opened: Result<Arc<Opened>>) -> Result<(Arc<Opened>, Begun)> {
     let mut writer = file.slot.lock();
     // INVARIANT: it stays as long as it counts us.
     let on = file.open.get(&writer).expect("a file is being opened");
     let begun = match opened {
-        Ok(()) => Ok(on.end_open(of, drains)),
+        Ok(of) => match on.end_open(&of, drains) {
+            Begun::Live => return Ok((of, Begun::Live)),
+            Begun::Drained => Ok((of, Begun::Drained)),
+        },
         Err(error) => {
             on.fail_open();
             Err(error)
         }
     };
-    let retired = unpublish(file, &mut writer);
+    let is_last = on.empty();
+    let retired = is_last.then(|| unpublish(file, &mut writer));
     drop(writer);
     drop(retired);
     begun
 }
 
-/// `kernfs_unlink_open_file`: the last file takes the open node along, which RCU frees when the caller drops it.
+/// `kernfs_unlink_open_file`: the last file takes the open node along, which is empty, and which RCU frees when the
+/// caller drops it.
 #[must_use]
 fn unpublish(file: &FileBody, writer: &mut Writer) -> Option<Retired<OpenNode>> {
-    let on = file.open.get(writer).filter(|on| on.is_unused())?;
-    on.empty();
     file.open.take(writer)
 }
 
@@ -430,10 +440,9 @@ impl Drop for Handle {
         self.of.release(self.node.address(), self.place);
         if let Some(file) = self.node.file() {
             let mut writer = file.slot.lock();
-            if let Some(on) = file.open.get(&writer) {
-                on.remove(&self.of);
-            }
-            let retired = unpublish(file, &mut writer);
+            let on = file.open.get(&writer);
+            let is_last = on.is_some_and(|on| on.remove(&self.of));
+            let retired = is_last.then(|| unpublish(file, &mut writer));
             drop(writer);
             drop(retired);
             order::forget(self.of.serial);

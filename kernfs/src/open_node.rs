@@ -31,12 +31,68 @@ pub(crate) struct OpenNode {
 #[derive(Default)]
 struct Files {
     /// Live ones, and those that wait for their last handle to go.
-    list: ManuallyDrop<Vec<Arc<Opened>>>,
+    list: ManuallyDrop<List>,
     /// A drain has seen those before, and claimed what was live.
     drained: usize,
     /// Files whose `open` runs. They are not on the list: who drains does not wait for them, whose callback
     /// may have given up its active reference to wait for who drains.
     opening: usize,
+}
+
+/// Open files. The first one stands in the open node: most nodes are open once, and allocate nothing for it.
+///
+/// # Invariants
+/// 1. Without a first one there are no others.
+#[derive(Default)]
+struct List {
+    first: Option<Arc<Opened>>,
+    others: Vec<Arc<Opened>>,
+}
+
+impl List {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Arc<Opened>> {
+        self.first.iter().chain(&self.others)
+    }
+
+    fn get(&self, at: usize) -> Option<&Arc<Opened>> {
+        match at.checked_sub(1) {
+            None => self.first.as_ref(),
+            Some(other) => self.others.get(other),
+        }
+    }
+
+    fn push(&mut self, file: Arc<Opened>) {
+        match &self.first {
+            None => self.first = Some(file),
+            Some(_) => self.others.push(file),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Arc<Opened>> {
+        self.others.pop().or_else(|| self.first.take())
+    }
+
+    /// Gives two the place of the other.
+    fn swap(&mut self, a: usize, b: usize) {
+        match (a.min(b), a.max(b)) {
+            (near, far) if near == far => {}
+            (0, far) => {
+                if let (Some(first), Some(far)) = (&mut self.first, self.others.get_mut(far - 1)) {
+                    mem::swap(first, far);
+                }
+            }
+            (near, far) => self.others.swap(near - 1, far - 1),
+        }
+        for at in [a, b] {
+            if let Some(file) = self.get(at) {
+                file.index.store(at, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 const _: () = assert!(!mem::needs_drop::<OpenNode>(), "or a worker has to free it");
@@ -94,36 +150,39 @@ impl OpenNode {
         self.files().opening -= 1;
     }
 
-    /// Nobody has it open, nobody is opening it. Hashed mutex held.
-    pub(crate) fn is_unused(&self) -> bool {
-        let files = self.files();
-        files.list.is_empty() && files.opening == 0
+    /// Whether it is to be retired now: nobody has it open, nobody is opening it. Then what it owns is given up. Runs
+    /// nobody's code: no file is on the list, and the bed goes by RCU. Hashed mutex held.
+    pub(crate) fn empty(&self) -> bool {
+        self.empty_if_unused(self.files())
     }
 
-    /// Gives up what an unused one owns, which is to be retired now. Runs nobody's code: no file is on the list, and
-    /// the bed goes by RCU. Hashed mutex held.
-    pub(crate) fn empty(&self) {
-        debug_assert!(self.is_unused());
-        // INVARIANT: 1.
-        drop(mem::take(&mut *self.files().list));
-        self.bell.empty();
+    fn empty_if_unused(&self, mut files: MutexGuard<'_, Files>) -> bool {
+        let is_unused = files.is_unused();
+        if is_unused {
+            // INVARIANT: 1.
+            drop(mem::take(&mut *files.list));
+            drop(files);
+            self.bell.empty();
+        }
+        is_unused
     }
 
-    /// Takes a file off, of which the caller has another count. Hashed mutex held.
-    pub(crate) fn remove(&self, file: &Arc<Opened>) {
+    /// Takes a file off, of which the caller has another count; then as [`empty`](Self::empty). Hashed mutex held.
+    pub(crate) fn remove(&self, file: &Arc<Opened>) -> bool {
         let mut files = self.files();
         let mut hole = file.index.load(Ordering::Relaxed);
-        debug_assert!(Arc::ptr_eq(&files.list[hole], file));
+        debug_assert!(files.list.get(hole).is_some_and(|at| Arc::ptr_eq(at, file)));
         // What a drain has not seen must not come before what it has.
         if hole < files.drained {
             files.drained -= 1;
             let last = files.drained;
-            files.swap(hole, last);
+            files.list.swap(hole, last);
             hole = last;
         }
         let last = files.list.len() - 1;
-        files.swap(hole, last);
-        files.list.truncate(last);
+        files.list.swap(hole, last);
+        files.list.pop();
+        self.empty_if_unused(files)
     }
 
     /// From now on who waits knows that the node was drained. Hashed mutex held.
@@ -145,16 +204,13 @@ impl OpenNode {
 
     /// All files on the list. Hashed mutex held.
     pub(crate) fn all(&self) -> Vec<Arc<Opened>> {
-        self.files().list.to_vec()
+        self.files().list.iter().cloned().collect()
     }
 }
 
 impl Files {
-    fn swap(&mut self, a: usize, b: usize) {
-        self.list.swap(a, b);
-        for at in [a, b] {
-            self.list[at].index.store(at, Ordering::Relaxed);
-        }
+    fn is_unused(&self) -> bool {
+        self.list.len() == 0 && self.opening == 0
     }
 }
 
@@ -211,6 +267,7 @@ mod tests {
             None,
             Has::NONE,
             prealloc,
+            None,
         ))
     }
 
@@ -260,24 +317,22 @@ mod tests {
         for of in files.iter().chain([&late]) {
             on.remove(of);
         }
-        assert!(on.is_unused());
-        on.empty();
+        assert!(on.empty());
     }
 
     #[test]
     fn a_file_that_was_opening_during_the_drain_is_its_openers_to_release() {
         let on = OpenNode::new();
         let (of, drains) = (opened(), on.begin_open());
-        assert!(!on.is_unused());
+        assert!(!on.empty());
         on.begin_drain();
         assert!(on.claim_next().is_none());
         assert_eq!(on.end_open(&of, drains), Begun::Drained);
         assert!(of.is_dead() && of.life.claim() == Claim::Theirs);
-        assert!(on.is_unused());
+        assert!(on.files().is_unused());
         on.begin_open();
         on.fail_open();
-        assert!(on.is_unused());
-        on.empty();
+        assert!(on.empty());
     }
 
     #[test]
@@ -289,9 +344,11 @@ mod tests {
         let asleep_since = bed.value();
         on.bell.ring(&Memb::read_lock());
         assert!(on.bell.event() == 2 && bed.value() != asleep_since);
-        on.remove(&of);
-        on.empty();
-        assert_eq!((on.files().list.capacity(), Arc::strong_count(&of)), (0, 1));
+        assert!(on.remove(&of));
+        assert_eq!(
+            (on.files().list.others.capacity(), Arc::strong_count(&of)),
+            (0, 1)
+        );
         Memb::barrier();
         assert_eq!(Arc::strong_count(&bed), 1);
     }

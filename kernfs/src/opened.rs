@@ -56,8 +56,8 @@ pub(crate) struct Opened {
     /// `None`: this process.
     pub(crate) opener: Option<Cred>,
     pub(crate) has: Has,
-    /// What `open` returned; set before the state becomes LIVE.
-    pub(crate) file: OnceLock<Box<dyn AnyOpen>>,
+    /// What `open` returned. `None` only in tests.
+    pub(crate) file: Option<Box<dyn AnyOpen>>,
     /// Serialises the callbacks that move data. The kernel's `of->mutex`, the lock of its seq buffer, and its
     /// `prealloc_mutex`.
     io: Mutex<Io>,
@@ -83,6 +83,7 @@ impl Opened {
         opener: Option<Cred>,
         has: Has,
         prealloc: Vec<u8>,
+        file: Option<Box<dyn AnyOpen>>,
     ) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let serial = match cfg!(debug_assertions) {
@@ -96,7 +97,7 @@ impl Opened {
             flags,
             opener,
             has,
-            file: OnceLock::new(),
+            file,
             io: Mutex::new(Io { reader, prealloc }),
             seen: AtomicU32::new(0),
             life: Life::new(),
@@ -149,7 +150,7 @@ impl Opened {
     /// Runs `release`. The caller has claimed the file.
     pub(crate) fn run_release(self: &Arc<Self>, node: usize, place: &'static Location<'static>) {
         if self.has.contains(Has::RELEASE)
-            && let Some(file) = self.file.get()
+            && let Some(file) = &self.file
         {
             let _scope = held::enter(Held {
                 node,

@@ -11,6 +11,7 @@ use urcu::Memb;
 
 use crate::inner;
 use crate::mode::Kind;
+use crate::name::Label;
 use crate::node::Dir;
 use crate::ns::Ns;
 
@@ -28,6 +29,77 @@ pub struct Entry {
     pub offset: u64,
 }
 
+/// Entries of a directory, in one buffer; see [`Dir::list`].
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    names: Vec<u8>,
+    entries: Vec<Listed>,
+    end: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    id: u64,
+    offset: u64,
+    name_end: usize,
+    kind: Kind,
+}
+
+/// An entry of a [`Listing`]: an [`Entry`] whose name is not its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryRef<'l> {
+    /// The name.
+    pub name: &'l [u8],
+    /// The id (inode number) of the node.
+    pub id: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// As [`Entry::offset`].
+    pub offset: u64,
+}
+
+impl Listing {
+    /// An empty one. Allocates nothing.
+    pub const fn new() -> Self {
+        Self {
+            names: Vec::new(),
+            entries: Vec::new(),
+            end: 0,
+        }
+    }
+
+    /// How many entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Where the listing goes on: the offset of the last entry; without one, that from which it began.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The entries.
+    pub fn iter(&self) -> impl Iterator<Item = EntryRef<'_>> {
+        let mut names = self.names.as_slice();
+        let mut begin = 0;
+        self.entries.iter().map(move |entry| {
+            let (name, rest) = names.split_at(entry.name_end - begin);
+            (names, begin) = (rest, entry.name_end);
+            EntryRef {
+                name,
+                id: entry.id,
+                kind: entry.kind,
+                offset: entry.offset,
+            }
+        })
+    }
+}
+
 impl Dir {
     /// Up to `most` entries behind `offset`, which is 0 or the offset of an entry of an earlier listing,
     /// whether that exists still or not. Fewer than `most`: that was the end. "." and ".." are not listed.
@@ -42,30 +114,84 @@ impl Dir {
     /// directory all that it has.
     pub fn readdir_ns(&self, offset: u64, most: usize, ns: Option<Ns>) -> Vec<Entry> {
         let mut entries = Vec::with_capacity(most.min(BATCH));
+        self.visit(offset, ns, |label, id, kind, offset| {
+            if entries.len() < most {
+                let name = label.name().to_vec();
+                entries.push(Entry {
+                    name,
+                    id,
+                    kind,
+                    offset,
+                });
+            }
+            entries.len() < most
+        });
+        entries
+    }
+
+    /// The same into a buffer, whose old contents go: with the names in one piece, for a long directory or for who lists
+    /// again and again.
+    ///
+    /// ```
+    /// let root = kernfs::Root::new();
+    /// for n in 0..100 {
+    ///     root.create_dir(format!("d{n}"), 0o755)?;
+    /// }
+    /// let (mut listing, mut all) = (kernfs::Listing::new(), Vec::new());
+    /// loop {
+    ///     root.list(listing.end(), 30, None, &mut listing);
+    ///     all.extend(listing.iter().map(|entry| entry.name.to_vec()));
+    ///     if listing.len() < 30 {
+    ///         break;
+    ///     }
+    /// }
+    /// all.sort();
+    /// all.dedup();
+    /// assert_eq!(all.len(), 100);
+    /// # Ok::<(), kernfs::Error>(())
+    /// ```
+    pub fn list(&self, offset: u64, most: usize, ns: Option<Ns>, into: &mut Listing) {
+        into.names.clear();
+        into.entries.clear();
+        into.end = offset;
+        self.visit(offset, ns, |label, id, kind, offset| {
+            if into.entries.len() < most {
+                label.append_to(&mut into.names);
+                into.end = offset;
+                into.entries.push(Listed {
+                    id,
+                    offset,
+                    name_end: into.names.len(),
+                    kind,
+                });
+            }
+            into.entries.len() < most
+        });
+    }
+
+    /// Shows the entries behind `offset`, in a read section, until `go_on` says no.
+    fn visit(
+        &self,
+        offset: u64,
+        ns: Option<Ns>,
+        mut go_on: impl FnMut(&Label, u64, Kind, u64) -> bool,
+    ) {
         let node = &self.0.0;
         let Some(dir) = node.dir() else {
-            return entries;
+            return;
         };
         let tag = node.tag(ns);
         let guard = Memb::read_lock();
-        entries.extend(
-            dir.children
-                .range(offset.saturating_add(1).., &guard)
-                .filter_map(|(offset, child)| {
-                    let link = child.into_ref().link(&guard);
-                    let counts = link.is_in(node)
-                        && inner::key(link.label.hash(), child.id) == offset
-                        && link.label.ns() == tag;
-                    (counts && child.active.is_active()).then(|| Entry {
-                        name: link.label.name().to_vec(),
-                        id: child.id,
-                        kind: child.kind(),
-                        offset,
-                    })
-                })
-                .take(most),
-        );
-        entries
+        for (offset, child) in dir.children.range(offset.saturating_add(1).., &guard) {
+            let link = child.into_ref().link(&guard);
+            let counts = link.is_in(node)
+                && inner::key(link.label.hash(), child.id) == offset
+                && link.label.ns() == tag
+                && child.active.is_active();
+            if counts && !go_on(&link.label, child.id, child.kind(), offset) {
+                return;
+            }
+        }
     }
 
     /// All entries, read in small batches as the iterator goes on.
@@ -125,3 +251,41 @@ impl Iterator for Entries {
 }
 
 impl FusedIterator for Entries {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::root::Root;
+
+    // Names of all lengths, long ones behind a pointer too; in pages, and from an offset whose entry is gone.
+    #[test]
+    fn a_listing_is_what_readdir_gives() {
+        let root = Root::new();
+        for len in 1..90 {
+            root.create_dir("n".repeat(len), 0o755).unwrap();
+        }
+        let mut listing = Listing::new();
+        for most in [0, 1, 2, 30, usize::MAX] {
+            let mut offset = 0;
+            loop {
+                let entries = root.readdir(offset, most);
+                root.list(offset, most, None, &mut listing);
+                let listed = listing.iter().map(|entry| Entry {
+                    name: entry.name.to_vec(),
+                    id: entry.id,
+                    kind: entry.kind,
+                    offset: entry.offset,
+                });
+                assert!(listed.eq(entries.iter().cloned()));
+                assert_eq!(listing.len(), entries.len());
+                assert_eq!(listing.end(), entries.last().map_or(offset, |e| e.offset));
+                let Some(last) = entries.last() else { break };
+                offset = last.offset;
+            }
+        }
+        let first = root.readdir(0, 1).remove(0);
+        root.remove_by_name(&first.name).unwrap();
+        root.list(first.offset, 1, None, &mut listing);
+        assert_eq!(listing.end(), root.readdir(0, 1)[0].offset);
+    }
+}

@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::thread;
 
-use urcu::{Id, Memb};
+use urcu::{Id, Memb, RetiredArc};
 
 use crate::cx::Host as _;
 use crate::error::{Errno, Result};
@@ -59,17 +59,22 @@ pub(crate) fn remove_from(
             let _ = guarded("drop of the callbacks", &**member, || drop(ops));
         }
     }
-    let unlinked = {
+    let (mut unlinked, mut given_up) = (Vec::with_capacity(subtree.len()), Vec::new());
+    given_up.reserve_exact(subtree.len() + 1);
+    {
         let locked = tree.write("removal")?;
         // An overlapping remover may have been faster. Children before their parents: who finds an entry in a
         // directory knows that the directory is in its own.
-        let mine = subtree.iter().filter(|member| !member.state.set(UNLINKED));
-        let mine: Vec<&Arc<Inner>> = mine.inspect(|member| forget(member)).collect();
-        if mine.last().is_some_and(|last| Arc::ptr_eq(last, node)) {
-            unlink(node, &locked);
+        for member in subtree.iter().filter(|member| !member.state.set(UNLINKED)) {
+            given_up.extend(forget(member));
+            unlinked.push(member);
         }
-        mine
-    };
+        if unlinked.last().is_some_and(|last| Arc::ptr_eq(last, node)) {
+            given_up.extend(unlink(node, &locked));
+        }
+    }
+    // One callback for the whole subtree.
+    RetiredArc::free_all(given_up);
     tell(node, &unlinked);
     end_tree(node);
     Ok(unlinked.last().is_some_and(|last| Arc::ptr_eq(last, node)))
@@ -115,7 +120,8 @@ pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
 
 /// The subtree, children before their parents.
 pub(crate) fn collect(node: &Arc<Inner>, _: &Locked<'_>) -> Vec<Arc<Inner>> {
-    let mut list = vec![Arc::clone(node)];
+    let mut list = Vec::with_capacity(32);
+    list.push(Arc::clone(node));
     let mut next = 0;
     // Breadth first, then turned round. No recursion: trees may be deeper than stacks.
     while let Some(member) = list.get(next).cloned() {
@@ -157,35 +163,31 @@ pub(crate) fn refuse_own(
 }
 
 /// Takes out what a removed node still finds, and what finds it by its id.
-fn forget(node: &Inner) {
+fn forget(node: &Inner) -> Option<RetiredArc<Inner>> {
     if let Some(dir) = node.dir() {
         dir.children.clear();
         dir.subdirs.store(0, Ordering::Relaxed);
         dir.revision.fetch_add(1, Ordering::Release);
     }
-    if let Some(id) = Id::from_raw(node.id) {
-        drop(node.tree.ids.remove(id));
-    }
+    node.tree.ids.remove(Id::from_raw(node.id)?)
 }
 
 /// Takes the top of the subtree out of its parent.
-fn unlink(node: &Inner, _: &Locked<'_>) {
+fn unlink(node: &Inner, _: &Locked<'_>) -> Option<RetiredArc<Inner>> {
     let guard = Memb::read_lock();
     let link = node.link(&guard);
-    let Some(parent) = link.parent.as_ref() else {
-        return;
-    };
+    let parent = link.parent.as_ref()?;
+    let mut removed = None;
     if let Some(dir) = parent.dir() {
-        drop(
-            dir.children
-                .remove(inner::key(link.label.hash(), node.id), &guard),
-        );
+        let key = inner::key(link.label.hash(), node.id);
+        removed = dir.children.remove(key, &guard);
         dir.revision.fetch_add(1, Ordering::Release);
         if node.dir().is_some() {
             dir.subdirs.fetch_sub(1, Ordering::Relaxed);
         }
     }
     parent.touch();
+    removed
 }
 
 /// Tells the listeners.

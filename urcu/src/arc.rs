@@ -219,6 +219,31 @@ mod tests {
         assert_eq!(p.into_inner().as_deref(), Some(&2));
     }
 
+    #[test]
+    fn many_that_are_given_up_together_outlive_the_section_and_a_panic_keeps_none() {
+        use crate::atomic::{AtomicUsize, Ordering};
+        static DROPPED: AtomicUsize = AtomicUsize::new(0);
+        struct Bomb(bool);
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                DROPPED.fetch_add(1, Ordering::Relaxed);
+                assert!(!self.0, "on purpose");
+            }
+        }
+        RetiredArc::<Bomb, Mb>::free_all(Vec::new());
+        let objects: Vec<Arc<Bomb>> = (0..5).map(|n| Arc::new(Bomb(n == 1))).collect();
+        let places: Vec<RcuArc<Bomb, Mb>> = objects.iter().cloned().map(RcuArc::new).collect();
+        let guard = Mb::read_lock();
+        RetiredArc::free_all(places.iter().filter_map(RcuArc::take).collect());
+        assert!(objects.iter().all(|object| Arc::strong_count(object) == 2));
+        drop(objects);
+        assert_eq!(DROPPED.load(Ordering::Relaxed), 0);
+        drop(guard);
+        Mb::barrier(); // the callback, which posts what its panic left
+        Mb::barrier();
+        assert_eq!(DROPPED.load(Ordering::Relaxed), 5);
+    }
+
     // A reader counts an object while a writer replaces it, over and over: no count is lost or given twice.
     #[test]
     fn counts_are_exact_beside_readers_that_keep() {

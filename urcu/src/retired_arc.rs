@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::flavor::{Domain, Flavor, Memb};
 use crate::gp::{Barriers as _, Global as _};
-use crate::head::Callback;
+use crate::head::{Callback, footprint};
 use crate::home::Process;
 use crate::thread::Thread;
 use crate::worker;
@@ -129,6 +129,25 @@ impl<T: Send + Sync + 'static, F: Flavor> RetiredArc<T, F> {
             f(unsafe { self.into_arc() });
         };
         let callback = Callback::owning(deliver, arc_bytes::<T>());
+        worker::post(&Process::<F::Barriers>::HOME, callback);
+    }
+
+    /// Gives up many after one grace period: one callback, where [`free`](Self::free) takes one each. Never waits. If the
+    /// drop of one panics the others are given up all the same.
+    pub fn free_all(all: Vec<Self>) {
+        if all.is_empty() {
+            return;
+        }
+        let bytes = footprint(all.capacity() * size_of::<Self>());
+        let bytes = bytes + all.len() * footprint(arc_bytes::<T>());
+        let give_up = move || {
+            for one in all {
+                // SAFETY: clause 1: callbacks run after a grace period that began after they were posted. (What a panic
+                // leaves behind is dropped by the iterator, and posted anew.)
+                drop(unsafe { one.into_arc() });
+            }
+        };
+        let callback = Callback::holding(give_up, bytes);
         worker::post(&Process::<F::Barriers>::HOME, callback);
     }
 

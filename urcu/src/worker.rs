@@ -31,6 +31,8 @@ const TICK: Duration = Duration::from_millis(1);
 /// From so many waiting callbacks on, waiting for the tick makes a batch. Fewer are somebody who waits for
 /// each: that one is served at once.
 const FLOOD: u64 = 4;
+/// The same for how much waits: one callback may stand for many.
+const MUCH: u64 = 4 << 10;
 /// How long a pass runs callbacks of the main lane before it looks for hurried ones.
 const SLICE: Duration = Duration::from_millis(3);
 /// How many callbacks a slice runs between two looks at the clock.
@@ -347,7 +349,8 @@ fn rest<H: Home>(home: &H, shard: &Shard, memory: &Memory) -> Next {
             });
             continue;
         }
-        let flooded = shard.lane(Lane::Main).pending().count() >= FLOOD;
+        let main = shard.lane(Lane::Main);
+        let flooded = main.pending().count() >= FLOOD || main.bytes() >= MUCH;
         match memory.until_tick().filter(|_| flooded) {
             Some(left) => sleep(Sleep::Paced, Some(left), &urged),
             None => return Next::Run,

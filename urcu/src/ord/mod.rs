@@ -47,6 +47,7 @@ mod plan;
 mod range;
 mod retire;
 mod root;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -164,7 +165,7 @@ where
         unsafe { Borrowed::new(value) }
     }
 
-    /// The value of a key. Wait-free: a binary search in each level, of which 10^6 entries have three.
+    /// The value of a key. Wait-free: a search in each level, of which 10^6 entries have three.
     ///
     /// # Panics
     /// As `Ord` does; so do all that search.
@@ -173,16 +174,13 @@ where
     pub fn get<'g>(&'g self, key: K, guard: &'g Guard<'_, F>) -> Option<Borrowed<'g, T>> {
         let _ = guard;
         // SAFETY: clause 1: the section lasts for 'g.
-        let mut node = unsafe { self.view() }?;
-        while node.level() != 0 {
-            node = node.child(path::child_of(node.keys(), &key));
-        }
-        let keys = node.keys();
-        let index = keys.partition_point(|k| k.cmp(&key).is_lt());
+        let leaf = path::leaf_of(unsafe { self.view() }?, &key);
+        let keys = leaf.keys();
+        let index = search::partition_point(keys, |k| k.cmp(&key).is_lt());
         if !keys.get(index)?.cmp(&key).is_eq() {
             return None;
         }
-        let value = *node.values()?.get(index)?;
+        let value = *leaf.values()?.get(index)?;
         // SAFETY: clause 1: just found.
         Some(unsafe { Self::borrow(value) })
     }
@@ -192,14 +190,34 @@ where
         self.get(key, guard).is_some()
     }
 
-    /// The first entry whose key is not less than `key`. Lock-free: as [`get`](Self::get), and once more for each
-    /// leaf that was emptied from there on meanwhile.
+    /// The first entry whose key is not less than `key`. As [`get`](Self::get) if that is where `key` would be;
+    /// otherwise lock-free: a [`range`](Self::range)'s first step.
     #[doc(alias = "mt_find")]
+    #[inline]
     pub fn lower_bound<'g>(
         &'g self,
         key: K,
         guard: &'g Guard<'_, F>,
     ) -> Option<(K, Borrowed<'g, T>)> {
+        // SAFETY: clause 1: the section lasts for 'g.
+        let root = unsafe { self.view() }?;
+        let leaf = path::leaf_of(root, &key);
+        let keys = leaf.keys();
+        let index = search::partition_point(keys, |k| k.cmp(&key).is_lt());
+        // What is in the leaf when it is current, and not before `key`, has no other leaf's entry before it.
+        if let (Some(found), Some(value)) = (keys.get(index), leaf.values()?.get(index)) {
+            // SAFETY: clause 1: just found.
+            return Some((*found, unsafe { Self::borrow(*value) }));
+        }
+        match root.level() {
+            0 => None,
+            _ => self.first_from(key, guard),
+        }
+    }
+
+    /// [`lower_bound`](Self::lower_bound) where the leaf of `key` ends before it.
+    #[cold]
+    fn first_from<'g>(&'g self, key: K, guard: &'g Guard<'_, F>) -> Option<(K, Borrowed<'g, T>)> {
         self.range(key.., guard).next()
     }
 

@@ -6,6 +6,7 @@ use core::cmp;
 use core::ptr::{self, NonNull};
 
 use super::node::View;
+use super::search;
 
 /// Levels, at most. Of two neighbours below one parent the one that changed last has a quarter of a full node at
 /// least, or would not fit into the other: so a node has an eighth on average, in the middle of a tree 32 children.
@@ -52,7 +53,7 @@ impl<'a, K: Copy + Ord, T> Path<'a, K, T> {
             node = node.child(index);
         }
         let keys = node.keys();
-        let index = keys.partition_point(|k| k.cmp(key).is_lt());
+        let index = search::partition_point(keys, |k| k.cmp(key).is_lt());
         path.found = keys.get(index).is_some_and(|k| k.cmp(key).is_eq());
         path.push(Step { node, index });
         path
@@ -125,7 +126,17 @@ impl<'a, K, T> Path<'a, K, T> {
 /// one above, or there is none.
 #[inline]
 pub(super) fn child_of<K: Ord>(keys: &[K], key: &K) -> usize {
-    keys[1..].partition_point(|k| k.cmp(key) != cmp::Ordering::Greater)
+    search::partition_point(&keys[1..], |k| k.cmp(key) != cmp::Ordering::Greater)
+}
+
+/// The leaf where `key` is or would be.
+#[inline]
+pub(super) fn leaf_of<'a, K: Ord, T>(root: View<'a, K, T>, key: &K) -> View<'a, K, T> {
+    let mut node = root;
+    while node.level() != 0 {
+        node = node.child(child_of(node.keys(), key));
+    }
+    node
 }
 
 /// A search of an update that is going on, on the stack of its thread.

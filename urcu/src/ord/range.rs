@@ -14,6 +14,7 @@ use crate::guard::Guard;
 use super::OrdMap;
 use super::node::{INNER, Node, View};
 use super::path::{LEVELS, child_of};
+use super::search::partition_point;
 
 /// The entries of an [`OrdMap`] in a range of keys, in order, as [`OrdMap::range`] gives them.
 ///
@@ -75,7 +76,10 @@ where
             behind,
         } = place;
         let keys = leaf.keys();
-        let stop = keys.partition_point(|key| !is_beyond(key, &self.end));
+        let stop = match &self.end {
+            Bound::Unbounded => keys.len(),
+            end => partition_point(keys, |key| !is_beyond(key, end)),
+        };
         let stop = stop.min(share(keys, behind.as_ref()));
         let behind = behind.filter(|behind| !is_beyond(behind, &self.end));
         // Behind a range that is the wrong way round there is nothing.
@@ -189,8 +193,8 @@ pub(super) fn seek<'g, K: Copy + Ord, T>(
     }
     let keys = node.keys();
     let index = match start {
-        Bound::Included(start) => keys.partition_point(|key| key.cmp(start).is_lt()),
-        Bound::Excluded(start) => keys.partition_point(|key| key.cmp(start).is_le()),
+        Bound::Included(start) => partition_point(keys, |key| key.cmp(start).is_lt()),
+        Bound::Excluded(start) => partition_point(keys, |key| key.cmp(start).is_le()),
         Bound::Unbounded => 0,
     };
     Some(Place {
