@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 /// From the ground up. A folder is one floor.
-const FLOORS: [&str; 28] = [
+const FLOORS: [&str; 29] = [
     "sys",
     "sysfs",
+    "dice",
     "heap",
     "atfork",
     "samples",
@@ -36,8 +37,7 @@ const FLOORS: [&str; 28] = [
 ];
 
 /// The same for `rcutorture`.
-const TORTURE: [&str; 26] = [
-    "dice",
+const TORTURE: [&str; 25] = [
     "weather",
     "options",
     "hooks",
@@ -65,6 +65,37 @@ const TORTURE: [&str; 26] = [
     "suite",
 ];
 
+/// The same for `kernfs_torture`.
+const KERNFS_TORTURE: [&str; 27] = [
+    "errno",
+    "calls",
+    "allowed",
+    "tally",
+    "text",
+    "contents",
+    "names",
+    "paths",
+    "sys",
+    "held",
+    "progress",
+    "place",
+    "client",
+    "io",
+    "attributes",
+    "process",
+    "options",
+    "faults",
+    "gate",
+    "daemon",
+    "tree",
+    "owner",
+    "victims",
+    "samples",
+    "watchdog",
+    "report",
+    "run",
+];
+
 #[test]
 fn imports_go_down() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -75,6 +106,12 @@ fn imports_go_down() {
 fn imports_of_rcutorture_go_down() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("rcutorture");
     go_down(&root, "main.rs", "\nmod ", &TORTURE);
+}
+
+#[test]
+fn imports_of_kernfs_torture_go_down() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernfs_torture");
+    go_down(&root, "main.rs", "\nmod ", &KERNFS_TORTURE);
 }
 
 fn go_down(root: &Path, front_page: &str, module: &str, floors: &[&str]) {

@@ -25,6 +25,7 @@
 pub mod aims;
 pub mod atfork;
 pub mod chart;
+pub mod dice;
 pub mod driver;
 pub mod effort;
 pub mod grace;

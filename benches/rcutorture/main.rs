@@ -12,7 +12,6 @@
 mod callbacks;
 mod churn;
 mod controls;
-mod dice;
 mod faults;
 mod flavors;
 mod forks;

@@ -5,11 +5,11 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, Builder, JoinHandle};
 use std::time::Duration;
 
-use crate::dice::Dice;
 use crate::faults::Fault;
 use crate::ops::Ops;
 use crate::pool::Element;
 use crate::state::{Torture, count};
+use benches::dice::Dice;
 
 /// An open section, and what its reader found in it. Fields are dropped in this order.
 struct Parcel {

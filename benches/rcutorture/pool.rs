@@ -8,8 +8,8 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 
-use crate::dice::Dice;
 use crate::mail::Mail;
+use benches::dice::Dice;
 
 /// How many grace periods an element spends between its removal and its next use.
 pub(crate) const PIPE: usize = 10;

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use crate::dice::Dice;
 use crate::faults::Fault;
 use crate::mail::Mail;
 use crate::ops::{Ops, pause_if_asked};
@@ -14,6 +13,7 @@ use crate::parcels::Courier;
 use crate::pool::{Element, PIPE};
 use crate::state::{Tally, Torture, bump, count};
 use crate::weather::Weather;
+use benches::dice::Dice;
 
 /// So many sections are open at most.
 const DEEPEST: usize = 8;

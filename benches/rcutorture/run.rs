@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::callbacks::barrier_test;
 use crate::churn::read_exit;
-use crate::dice::Dice;
 use crate::faults::Fault;
 use crate::forks::forker;
 use crate::ops::{Ops, Owned, Way};
@@ -21,6 +20,7 @@ use crate::state::{Torture, count};
 use crate::update::{fake_writer, writer};
 use crate::watchdog::watch;
 use crate::weather::Weather;
+use benches::dice::Dice;
 
 /// How often the main thread looks round.
 const TICK: Duration = Duration::from_millis(2);

@@ -3,13 +3,13 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 
-use crate::dice::Dice;
 use crate::faults::Faults;
 use crate::mail::Mail;
 use crate::options::Options;
 use crate::pool::{ByAge, Element, PIPE, Pool};
 use crate::stutter::Stutter;
 use crate::weather::Weather;
+use benches::dice::Dice;
 
 /// What one reader counts. Only its thread writes it, so nothing here is a locked instruction: those drain
 /// the store buffer, and would hide what a missing barrier shows.

@@ -3,12 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::dice::Dice;
 use crate::faults::Fault;
 use crate::ops::{Ops, Owned, Way, pause_if_asked, retire_by_callback, retire_lazily};
 use crate::pool::Element;
 use crate::state::{Torture, count};
 use crate::weather::Weather;
+use benches::dice::Dice;
 
 /// Publishes a new element, and takes what was removed through its grace periods.
 pub(crate) fn writer<O: Ops>(torture: &'static Torture, number: usize) {

@@ -42,8 +42,6 @@ pub(super) mod fopen {
     pub(crate) const PARALLEL_DIRECT_WRITES: u32 = 1 << 6;
 }
 
-/// GETATTR: the request names an open file.
-pub(super) const GETATTR_FH: u32 = 1;
 /// READ: a system call wants it, not the page cache.
 pub(super) const READ_LOCKOWNER: u32 = 1 << 1;
 /// POLL: the kernel wants a message when the file becomes ready.
@@ -56,7 +54,6 @@ pub(super) mod fattr {
     pub(crate) const GID: u32 = 1 << 2;
     pub(crate) const ATIME: u32 = 1 << 4;
     pub(crate) const MTIME: u32 = 1 << 5;
-    pub(crate) const FH: u32 = 1 << 6;
     pub(crate) const ATIME_NOW: u32 = 1 << 7;
     pub(crate) const MTIME_NOW: u32 = 1 << 8;
 }

@@ -111,6 +111,12 @@ impl Adapter {
         self.stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn put_stale(&self, news: News) {
+        let mut stale = self.stale();
+        stale.push(news);
+        self.has_stale.store(true, Ordering::Relaxed);
+    }
+
     /// Names that were entered for lookups which found them gone: for whoever has done one.
     pub(super) fn take_stale(&self) -> Vec<News> {
         // Relaxed: who has put something there reads his own store. The others leave it to him.
@@ -141,14 +147,11 @@ impl Adapter {
                 self.forget(node.id(), 1);
                 // Its name stays entered, for a LOOKUP beside this one may have answered by it: to be told as if the
                 // news of the change came now.
-                let mut stale = self.stale();
-                stale.push(News::Entry {
+                self.put_stale(News::Entry {
                     parent: dir.id(),
                     name: name.into(),
                     node: node.id(),
                 });
-                self.has_stale.store(true, Ordering::Relaxed);
-                drop(stale);
                 continue;
             }
             let stat = node.stat();
@@ -157,10 +160,17 @@ impl Adapter {
         }
         if parent.is_active() {
             self.retries.looked_up(who, dir.id(), name, None);
-            Err(Errno::ENOENT)
-        } else {
-            Err(self.removed(who, &parent))
+            return Err(Errno::ENOENT);
         }
+        let errno = self.removed(who, &parent);
+        if errno == Errno::ENOENT {
+            // The kernel remembers that there is no such name, and with that the directory, for as long as it has memory.
+            self.put_stale(News::Moved {
+                parent: dir.id(),
+                name: name.into(),
+            });
+        }
+        Err(errno)
     }
 
     /// LOOKUP of "." and "..": the kernel has nothing but the id, out of a file handle, and wants the node or the
@@ -188,14 +198,11 @@ impl Adapter {
         }
     }
 
-    /// GETATTR. A removed node has attributes as long as somebody has it open.
-    pub(super) fn getattr(&self, who: u32, id: u64, fh: Option<u64>) -> Result<Stat, Errno> {
-        let node = self.node(id)?;
-        if fh.is_some() || self.is_usable(id, &node) {
-            Ok(node.stat()) // perhaps for a permission on the way of a walk, so it does not end it
-        } else {
-            Err(self.removed(who, &node))
-        }
+    /// GETATTR. A removed node has attributes as long as the kernel knows it: it may ask for a descriptor (also by O_PATH,
+    /// of which we do not hear), or for a permission when a walk is over, and then it does not walk again at ESTALE. Who
+    /// comes by a name sees it until the kernel is told, as he does what the kernel has cached.
+    pub(super) fn getattr(&self, id: u64) -> Result<Stat, Errno> {
+        Ok(self.node(id)?.stat()) // perhaps for a permission on the way of a walk, so it does not end it
     }
 
     /// The errno for a removed node that client `who` opens; `None` if he does by a descriptor, not by a name, and so gets
@@ -259,7 +266,11 @@ impl Adapter {
         caller: Caller<'_>,
     ) -> Result<Stat, Errno> {
         let dir = self.dir(parent)?;
-        let made = self.said(who, dir.user_mkdir_with(name, mode, caller), &[&dir]);
+        // Also where nobody may make any: that it is gone comes before what may be done in it.
+        let made = match dir.is_active() {
+            true => self.said(who, dir.user_mkdir_with(name, mode, caller), &[&dir]),
+            false => Err(self.removed(who, &dir)),
+        };
         let result = made.and_then(|()| {
             let stat = self.lookup(who, parent, name)?;
             if stat.kind != Kind::Dir {

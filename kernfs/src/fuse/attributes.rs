@@ -1,9 +1,11 @@
-//! What a client does to attributes: mode, owner, times, extended ones. Whether he may, the kernel has checked.
+//! What a client does to attributes: mode, owner, times, extended ones. Whether he may, the kernel has checked: for a mode,
+//! an owner or times by the owner that it remembers, which need not be the owner any more. So that is looked at again.
 
 use std::time::Duration;
 
 use super::abi::{SetattrIn, fattr};
 use super::adapter::Adapter;
+use crate::cred::Cred;
 use crate::error::Errno;
 use crate::mode::{self, SetAttr, Stat};
 use crate::node::Node;
@@ -38,6 +40,20 @@ fn changes(new: &SetattrIn, now: Duration) -> Option<SetAttr> {
     })
 }
 
+/// Whether it is for the owner alone to make these changes. Now is for who may write, and what is written loses the set-ID
+/// bits whoever writes.
+fn is_the_owners(new: &SetattrIn, is: &Stat) -> bool {
+    const SET_ID: u32 = 0o6000;
+    let asks = |bit| new.valid & bit != 0;
+    let time = |bit, bit_now| asks(bit) && !asks(bit_now);
+    let only_loses = new.mode & 0o7777 & !is.mode == 0 && is.mode & !new.mode & !SET_ID == 0;
+    asks(fattr::MODE) && !only_loses
+        || asks(fattr::UID)
+        || asks(fattr::GID)
+        || time(fattr::ATIME, fattr::ATIME_NOW)
+        || time(fattr::MTIME, fattr::MTIME_NOW)
+}
+
 impl Adapter {
     fn attributed(&self, who: u32, id: u64) -> Result<Node, Errno> {
         let node = self.node(id)?;
@@ -47,19 +63,17 @@ impl Adapter {
         }
     }
 
-    /// SETATTR. A size is accepted and changes nothing, as in sysfs.
-    pub(super) fn setattr(
-        &self,
-        who: u32,
-        id: u64,
-        fh: Option<u64>,
-        new: &SetattrIn,
-    ) -> Result<Stat, Errno> {
+    /// SETATTR. A size is accepted and changes nothing, as in sysfs. User 0 has to stand for all who may do what others own.
+    pub(super) fn setattr(&self, cred: Cred, id: u64, new: &SetattrIn) -> Result<Stat, Errno> {
+        let node = self.attributed(cred.pid, id)?;
+        let is = node.stat();
+        if cred.uid != 0 && cred.uid != is.uid && is_the_owners(new, &is) {
+            return Err(Errno::EPERM);
+        }
         if let Some(changes) = changes(new, mode::now()) {
-            let node = self.attributed(who, id)?;
             node.setattr(&changes).map_err(|error| error.errno())?;
         }
-        self.getattr(who, id, fh)
+        Ok(node.stat())
     }
 
     /// GETXATTR.
@@ -112,6 +126,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_writes_may_say_now_and_take_set_id_bits_away() {
+        let root = crate::root::Root::new();
+        let is = Stat {
+            mode: 0o6755,
+            ..root.stat()
+        };
+        let asks = |valid, mode| {
+            let new = SetattrIn {
+                valid,
+                mode,
+                ..SetattrIn::default()
+            };
+            is_the_owners(&new, &is)
+        };
+        let now = fattr::MTIME | fattr::MTIME_NOW;
+        assert!(!asks(now, 0) && asks(now | fattr::ATIME, 0));
+        assert!(asks(fattr::UID, 0) && asks(fattr::GID, 0));
+        assert!(!asks(fattr::MODE, 0o100_755) && !asks(fattr::MODE, 0o100_2755));
+        assert!(asks(fattr::MODE, 0o100_777) && asks(fattr::MODE, 0o100_744));
+    }
+
+    #[test]
     fn what_is_not_asked_for_stays_and_the_change_has_a_time() {
         let now = Duration::from_secs(1000);
         let new = SetattrIn {
@@ -131,7 +167,7 @@ mod tests {
         };
         assert_eq!(changes(&new, now), Some(expected));
         let size = SetattrIn {
-            valid: 1 << 3 | fattr::FH,
+            valid: 1 << 3 | 1 << 6, // a size, of an open file
             ..SetattrIn::default()
         };
         assert_eq!(changes(&size, now), None);

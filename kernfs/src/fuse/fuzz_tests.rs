@@ -2,7 +2,7 @@
 //!
 //! The device is a socket that keeps messages apart; this test is its other end. Checked: each request that wants an answer
 //! gets one, well formed, with an errno that the kernel takes; nothing hangs; and when all is given back, nothing is
-//! left. `KERNFS_ROUNDS` makes it longer.
+//! left. `KERNFS_ROUNDS` makes it longer; `KERNFS_FUZZ_SECONDS` goes on with other seeds for so long, which it prints.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -10,6 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::abi::{
     BatchForgetIn, EntryOut, Field, ForgetOne, IoIn, MkdirIn, OpenIn, OpenOut, OutHeader, PollIn,
@@ -494,4 +495,22 @@ fn any_request_gets_one_answer_and_nothing_is_left() {
     for seed in [0x9e37_79b9_7f4a_7c15, 3, 0xdead_beef] {
         run(seed);
     }
+}
+
+/// `KERNFS_FUZZ_SEED` repeats what failed.
+#[test]
+fn any_request_gets_one_answer_for_as_long_as_is_asked_for() {
+    let number = |name| -> Option<u64> { std::env::var(name).ok()?.parse().ok() };
+    let time = Duration::from_secs(number("KERNFS_FUZZ_SECONDS").unwrap_or(0));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(1, |since| u64::try_from(since.as_micros()).unwrap_or(1));
+    let mut seed = number("KERNFS_FUZZ_SEED").unwrap_or(now) | 1;
+    let (began, mut runs) = (Instant::now(), 0);
+    while runs == 0 || began.elapsed() < time {
+        println!("KERNFS_FUZZ_SEED={seed}");
+        run(seed);
+        runs += 1;
+        seed += 2;
+    }
+    println!("{runs} runs of {} requests", rounds());
 }

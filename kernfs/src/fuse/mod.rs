@@ -23,7 +23,8 @@
 //! | offsets in a file end at 2^31 (before Linux 7) | at 2^63 |
 //! | a removed node keeps its link count (before Linux 7) | it has none |
 //! | a descriptor on something removed shows its path | with " (deleted)" |
-//! | a removed node that nobody has open can be looked at: through O_PATH, as "..", or where it is bound | ENOENT |
+//! | a removed directory that nobody has open can be opened as "..", or where it is bound | ENOENT; where it is bound, at times |
+//! | who makes a name in a directory that was just removed and made again finds the new one | mkdir(2), mknod(2), symlink(2) and link(2) may be ESTALE, until the kernel was told (and always where the old one is bound): it does not walk again for them |
 //! | text cannot be mapped | not shared (ENODEV); a private mapping shows what a read gives, SIGBUS once the file is removed |
 //! | some binary attributes can be mapped | privately all, shared none |
 //! | O_TRUNC and a write leave the size | stat(2) and SEEK_END at that very moment may find it cut to nothing, or to what was written |
@@ -36,6 +37,8 @@
 //! | no file handles, if the tree has none | before Linux 6.9: some that lead nowhere |
 //! | a name has up to 4095 bytes | found so, with older kernels up to 1024; listed up to 4072, as programs read directories by the page |
 //! | inotify hears of what the owner does | of notifications with [`Options::inotify`], of what is made and removed never |
+//! | a new owner, group or mode counts at once | for extended attributes of a sticky directory, and for the set-group-ID bit of a chmod(2), when the kernel has asked for it: since the last stat(2) or open(2) |
+//! | who has CAP_FOWNER changes modes and times of all | user 0 does |
 //! | a removal is seen at once | by open, read, write and poll; by stat(2) when the kernel was told, see [`Mount::flush`] |
 //! | a callback knows all about its caller | user, group and thread |
 //! | a signal wakes a callback that sleeps | its client: EINTR, and [`Cx::interrupted`](crate::Cx::interrupted) |

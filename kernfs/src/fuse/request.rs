@@ -22,11 +22,8 @@ pub(super) enum Request<'a> {
     BatchForget {
         items: Items<'a>,
     },
-    Getattr {
-        fh: Option<u64>,
-    },
+    Getattr,
     Setattr {
-        fh: Option<u64>,
         new: SetattrIn,
     },
     Getxattr {
@@ -161,16 +158,12 @@ fn parse_body(opcode: u32, mut body: &[u8]) -> Option<Request<'_>> {
             }
         }
         op::GETATTR => {
-            let body = GetattrIn::take(bytes)?;
-            Request::Getattr {
-                fh: (body.flags & abi::GETATTR_FH != 0).then_some(body.fh),
-            }
+            GetattrIn::take(bytes)?; // by which descriptor makes no difference
+            Request::Getattr
         }
-        op::SETATTR => {
-            let new = SetattrIn::take(bytes)?;
-            let fh = (new.valid & abi::fattr::FH != 0).then_some(new.fh);
-            Request::Setattr { fh, new }
-        }
+        op::SETATTR => Request::Setattr {
+            new: SetattrIn::take(bytes)?,
+        },
         op::GETXATTR => Request::Getxattr {
             room: GetxattrIn::take(bytes)?.size,
             name: name(bytes)?,

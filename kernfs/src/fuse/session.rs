@@ -342,12 +342,12 @@ impl Session {
                 }
                 return Ok(Outcome::Silent);
             }
-            Request::Getattr { fh } => {
-                let stat = tree.getattr(who, id, fh).map_err(Errno::raw)?;
+            Request::Getattr => {
+                let stat = tree.getattr(id).map_err(Errno::raw)?;
                 put_attr(&stat, self.ttl, out);
             }
-            Request::Setattr { fh, new } => {
-                let stat = tree.setattr(who, id, fh, &new).map_err(Errno::raw)?;
+            Request::Setattr { new } => {
+                let stat = tree.setattr(cred, id, &new).map_err(Errno::raw)?;
                 // Unlike those of other replies the kernel takes these attributes whatever it was told since they were
                 // read. So they are good for once only.
                 put_attr(&stat, Duration::ZERO, out);

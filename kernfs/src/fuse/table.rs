@@ -23,7 +23,7 @@ pub(super) enum News {
         name: Box<[u8]>,
         node: u64,
     },
-    /// The kernel has given the name to something by itself.
+    /// The kernel has given the name to something by itself, or to nothing in a directory that is gone.
     Moved { parent: u64, name: Box<[u8]> },
     /// What stat(2) shows has changed.
     Attributes { id: u64 },

@@ -2,8 +2,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::thread;
 
 use kernfs::{Cx, Has, Node, Ops, Result};
 
@@ -162,6 +163,67 @@ fn nothing_of_removed_nodes_is_kept_once_the_kernel_forgot_them() {
             }
             assert_eq!(setup.root.entries().count(), 0);
             assert_eq!(fs::read_dir(&setup.path).expect("opendir").count(), 0);
+        },
+    );
+}
+
+/// By a descriptor the kernel asks about the node itself, and does not ask again at ESTALE.
+#[test]
+fn who_looked_at_a_removed_file_by_o_path_was_told_estale() {
+    with_mount(
+        |root| drop(text(root, "speed", "30")),
+        |setup| {
+            let speed = setup.root.find("speed").expect("there");
+            let path = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_PATH)
+                .open(setup.at("speed"))
+                .expect("there");
+            speed.remove().expect("there");
+            for gone in [true, false] {
+                if !gone {
+                    text(&setup.root, "speed", "30"); // the name is taken again
+                }
+                setup.mount.flush();
+                let seen = path.metadata().expect("a descriptor is enough");
+                assert_eq!((seen.ino(), seen.nlink()), (speed.id(), 0));
+            }
+            // By the name it is another one.
+            let other = fs::metadata(setup.at("speed")).expect("there");
+            assert_ne!(other.ino(), speed.id());
+        },
+    );
+}
+
+/// What is missing the kernel remembers too, as long as it has memory for that, and with it the directory.
+#[test]
+fn a_removed_directory_was_kept_by_names_that_were_looked_for_in_it() {
+    const ROUNDS: u64 = 50;
+    with_mount(
+        |_| {},
+        |setup| {
+            let round = || {
+                let dir = setup.root.create_dir("dir", 0o755).expect("free");
+                let open = File::open(setup.at("dir")).expect("there");
+                dir.remove().expect("there");
+                setup.mount.flush();
+                let inside = format!("/proc/thread-self/fd/{}/missing", open.as_raw_fd());
+                assert_eq!(errno(fs::metadata(inside)), libc::ENOENT);
+                drop(open);
+            };
+            (0..ROUNDS).for_each(|_| round());
+            // The last ones may be on their way still.
+            let nodes = || {
+                setup.mount.flush();
+                urcu::Memb::barrier();
+                setup.root.stats().nodes
+            };
+            let mut tries = 0;
+            while nodes() > ROUNDS / 2 && tries < 1000 {
+                tries += 1;
+                thread::yield_now();
+            }
+            assert!(nodes() <= ROUNDS / 2, "{}", nodes());
         },
     );
 }

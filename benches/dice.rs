@@ -5,11 +5,11 @@ use std::hint;
 /// A stream of numbers (splitmix64: Steele, Lea, Flood, OOPSLA 2014). Each decision takes a number of its
 /// own: two decisions made from one number are not independent, and a fault that needs both hides for ever.
 #[derive(Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
     /// The stream of this number; equal seeds and streams give equal numbers.
-    pub(crate) fn new(seed: u64, stream: u64) -> Self {
+    pub fn new(seed: u64, stream: u64) -> Self {
         Self(mix(seed ^ mix(stream + 1)))
     }
 
@@ -19,27 +19,27 @@ impl Dice {
     }
 
     /// Less than `n`.
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
+    pub fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.draw()) * u128::from(n)) >> 64) as u64
     }
 
     /// An index of something with so many elements.
-    pub(crate) fn index(&mut self, len: usize) -> usize {
+    pub fn index(&mut self, len: usize) -> usize {
         self.below(len as u64) as usize
     }
 
     /// True once in `n` times.
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+    pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
     /// One of them.
-    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.index(from.len())]
     }
 
     /// Loses the time of up to so many turns of an empty loop.
-    pub(crate) fn spin(&mut self, most: u64) {
+    pub fn spin(&mut self, most: u64) {
         for turn in 0..self.below(most) {
             hint::black_box(turn);
         }

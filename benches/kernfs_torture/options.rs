@@ -1,0 +1,161 @@
+//! The command line of `kernfs_torture`.
+
+use std::ffi::OsString;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+Tortures a mounted tree: hostile client processes, and an owner that changes it.
+
+usage: cargo run --release -p benches --bin kernfs_torture [-- OPTIONS]
+
+  --seconds N        how long (10)
+  --clients N        processes that make random system calls; of more than two the
+                     last is another user, where there may be one (8)
+  --stuck on|off     callbacks that block, now and then in every thread there may
+                     be (off)
+  --victims on|off   one client more, which is killed in the middle of something,
+                     again and again (on)
+  --inotify on|off   inotify hears of notifications (on)
+  --seed N           for all random choices (the time)
+  --stat N           seconds from one report to the next (10)
+  --help             this text
+
+Exit status: 0 success, or SKIP where nothing can be mounted; 1 failure, something
+was seen that must not be; 2 nothing was shown, because too little ran or the
+command line is wrong; 3 something hangs. The last line says which.
+";
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) seconds: u64,
+    pub(crate) clients: u64,
+    pub(crate) stuck: bool,
+    pub(crate) victims: bool,
+    pub(crate) inotify: bool,
+    pub(crate) seed: u64,
+    pub(crate) stat: u64,
+    pub(crate) help: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            seconds: 10,
+            clients: 8,
+            stuck: false,
+            victims: true,
+            inotify: true,
+            seed: now.map_or(0, |since| since.as_micros() as u64),
+            stat: 10,
+            help: false,
+        }
+    }
+}
+
+impl Options {
+    /// Reads the arguments after the program's name.
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let Some(name) = argument.to_str() else {
+                return Err(format!("unknown option {}", argument.display()));
+            };
+            if matches!(name, "--help" | "-h") {
+                options.help = true;
+                continue;
+            }
+            let known = options.numbers().iter().any(|(number, _)| *number == name)
+                || options.switches().iter().any(|(switch, _)| *switch == name);
+            if !known {
+                return Err(format!("unknown option {name}"));
+            }
+            let value = arguments.next().ok_or(format!("{name} wants a value"))?;
+            options.set(name, &value.to_string_lossy())?;
+        }
+        if options.clients == 0 || options.stat == 0 {
+            return Err("--clients and --stat want at least 1".to_owned());
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        for (_, switch) in self.switches().iter_mut().filter(|(n, _)| *n == name) {
+            **switch = match value {
+                "on" => true,
+                "off" => false,
+                _ => return Err(format!("{name} wants on or off, not {value}")),
+            };
+        }
+        for (_, number) in self.numbers().iter_mut().filter(|(n, _)| *n == name) {
+            **number = value
+                .parse()
+                .map_err(|_| format!("{name} wants a number, not {value}"))?;
+        }
+        Ok(())
+    }
+
+    fn numbers(&mut self) -> [(&'static str, &mut u64); 4] {
+        [
+            ("--seconds", &mut self.seconds),
+            ("--clients", &mut self.clients),
+            ("--seed", &mut self.seed),
+            ("--stat", &mut self.stat),
+        ]
+    }
+
+    fn switches(&mut self) -> [(&'static str, &mut bool); 3] {
+        [
+            ("--stuck", &mut self.stuck),
+            ("--victims", &mut self.victims),
+            ("--inotify", &mut self.inotify),
+        ]
+    }
+
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        Options::parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn options_may_stand_in_any_order() {
+        let options = parse("--stuck on --seconds 7 --victims off --seed 3 --clients 2").unwrap();
+        assert!(options.stuck && !options.victims && options.inotify);
+        assert_eq!((options.seconds, options.seed, options.clients), (7, 3, 2));
+    }
+
+    #[test]
+    fn every_option_of_the_help_is_understood() {
+        let mut options = Options::default();
+        let names = options.numbers().map(|(name, _)| name);
+        let switches = options.switches().map(|(name, _)| name);
+        let helped = HELP.lines().filter_map(|line| line.strip_prefix("  --"));
+        let helped: Vec<_> = helped
+            .map(|line| format!("--{}", line.split(' ').next().unwrap()))
+            .collect();
+        for name in names.iter().chain(&switches) {
+            assert!(helped.iter().any(|helped| helped == name), "{name}");
+        }
+        assert_eq!(helped.len(), names.len() + switches.len() + 1, "--help");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error() {
+        assert!(parse("--fast 1").unwrap_err().contains("--fast"));
+        assert!(parse("--seconds").unwrap_err().contains("value"));
+        assert!(parse("--seconds ten").unwrap_err().contains("ten"));
+        assert!(parse("--stuck yes").unwrap_err().contains("yes"));
+        assert!(parse("--clients 0").unwrap_err().contains("--clients"));
+    }
+}
