@@ -37,7 +37,8 @@ impl<B: Global> Domain<B> {
     /// threads may run at the same time. A panic is caught, reported, and counts as run. Cost: one
     /// allocation, two atomic additions or exchanges, a futex wake-up when the worker sleeps.
     ///
-    /// An idle worker serves the call at once; one that is flooded begins a grace period each millisecond.
+    /// An idle worker serves the call at once; one that is flooded (four callbacks wait, or one with 4 KiB behind it)
+    /// begins a grace period each millisecond.
     /// [`call_hurry`](Self::call_hurry) does not wait for that, [`call_lazy`](Self::call_lazy) waits longer.
     ///
     /// In a child forked inside a callback no further callback of that thread's worker runs before that

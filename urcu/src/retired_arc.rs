@@ -133,7 +133,8 @@ impl<T: Send + Sync + 'static, F: Flavor> RetiredArc<T, F> {
     }
 
     /// Gives up many after one grace period: one callback, where [`free`](Self::free) takes one each. Never waits. If the
-    /// drop of one panics the others are given up all the same.
+    /// drop of one panics the others are given up all the same. Between two drops the worker does nothing else; a fork
+    /// meanwhile loses the rest in the child, counted as one callback.
     pub fn free_all(all: Vec<Self>) {
         if all.is_empty() {
             return;

@@ -67,7 +67,8 @@ impl Run {
 /// # Invariants
 /// 1. Each address was allocated by the global allocator with the layout of the run that it belongs to, is
 ///    unpublished, and nobody else frees it.
-/// 2. The runs' counts add up to the number of addresses, and only the newest may be 0, when there is none.
+/// 2. The runs' counts add up to the number of addresses, and only the newest may be 0: when there is none, or one is
+///    about to be pushed.
 #[derive(Debug)]
 struct Memory {
     at: Vec<NonNull<u8>>,
@@ -160,7 +161,7 @@ impl Memory {
     /// What it all takes, with our own part.
     fn footprint(&self) -> usize {
         let objects = |run: &Run| run.count * (footprint(run.layout.size()) + size_of::<*mut u8>());
-        self.runs().map(objects).sum()
+        self.runs().map(objects).sum::<usize>() + self.older.len() * size_of::<Run>()
     }
 }
 
@@ -170,6 +171,8 @@ struct Half {
     memory: Memory,
     /// While it fills: how many more of the newest run's layout it takes.
     room: usize,
+    /// The bytes of the runs before the newest.
+    bytes: usize,
     /// What the sequence was stepped to when the half was full.
     target: Option<Sequence>,
     ripe: bool,
@@ -237,7 +240,9 @@ impl Ring {
         core::mem::swap(&mut self.filling, &mut self.draining);
         self.draining.target = Some(B::engine().begin::<B>(Caller::here::<B>(None)));
         self.draining.ripe = false;
-        self.filling.memory.newest = Run::NONE; // it is empty; its room is counted anew
+        // It is empty; its room is counted anew.
+        self.filling.memory.newest = Run::NONE;
+        self.filling.bytes = 0;
     }
 
     /// Hands everything to the worker.
@@ -260,8 +265,8 @@ impl Half {
     #[cold]
     fn begin_run(&mut self, layout: Layout) {
         let memory = &mut self.memory;
-        let bytes: usize = memory.runs().map(Run::bytes).sum();
-        let left = HALF_BYTES - bytes;
+        self.bytes += memory.newest.bytes();
+        let left = HALF_BYTES - self.bytes;
         self.room = left.div_ceil(layout.size()).min(HALF - memory.len());
         memory.begin_run(layout);
     }

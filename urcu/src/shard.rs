@@ -210,8 +210,10 @@ impl Shard {
 
     /// Takes what is pushed in lanes without a batch: for each lane what it took.
     pub(crate) fn begin_pass(&self) -> [Pushed; 2] {
-        // Before the take: who hastens for a callback that this pass misses hastens the next pass.
-        let hastened = self.signs.haste.swap(false, Ordering::SeqCst);
+        // Before the take: who hastens for a callback that this pass misses hastens the next pass. And only by a pass
+        // that takes: while a batch lasts, what he waits for may be behind it.
+        let takes = !self.lane(Lane::Main).has_batch();
+        let hastened = takes && self.signs.haste.swap(false, Ordering::SeqCst);
         let locked = self.lock();
         let taken = LANES.map(|lane| match self.lane(lane) {
             queue if queue.has_batch() => Pushed::Nothing,
@@ -475,6 +477,25 @@ mod tests {
             assert!(shard.lane(lane).is_done(shard.lane(lane).queued()));
         }
         in_parent.run();
+    }
+
+    // A barrier that came while a batch ran was forgotten when the batch went on, and waited for the lazy delay.
+    #[test]
+    fn haste_was_lost_in_a_pass_that_takes_nothing() {
+        let shard = Shard::new();
+        let ran = Arc::new(AtomicUsize::new(0));
+        shard.push(counting(&ran), Lane::Main, Haste::Prompt);
+        assert_eq!(shard.begin_pass()[Lane::Main as usize], Pushed::Prompt);
+        shard.push(counting(&ran), Lane::Main, Haste::Lazy);
+        shard.hasten();
+        assert_eq!(shard.begin_pass()[Lane::Main as usize], Pushed::Nothing);
+        assert!(shard.is_hastened());
+        for taken in [Pushed::Prompt, Pushed::Nothing] {
+            shard.pop(Lane::Main).unwrap().run();
+            shard.ran(Lane::Main);
+            assert_eq!(shard.begin_pass()[Lane::Main as usize], taken);
+        }
+        assert!(!shard.is_hastened());
     }
 
     // `then_some` again: a refused claim made the worker that exists look absent.

@@ -87,6 +87,11 @@ fn keep_within_limits<H: Home>(backlog: &Backlog, shard: &Shard) {
     }
 }
 
+fn is_flooded(shard: &Shard) -> bool {
+    let lane = shard.lane(Lane::Main);
+    lane.pending().count() >= FLOOD || lane.bytes() >= MUCH
+}
+
 fn is_plenty(shard: &Shard) -> bool {
     let lane = shard.lane(Lane::Main);
     lane.pending().count() >= MANY_LAZY || lane.bytes() >= MUCH_LAZY
@@ -349,9 +354,7 @@ fn rest<H: Home>(home: &H, shard: &Shard, memory: &Memory) -> Next {
             });
             continue;
         }
-        let main = shard.lane(Lane::Main);
-        let flooded = main.pending().count() >= FLOOD || main.bytes() >= MUCH;
-        match memory.until_tick().filter(|_| flooded) {
+        match memory.until_tick().filter(|_| is_flooded(shard)) {
             Some(left) => sleep(Sleep::Paced, Some(left), &urged),
             None => return Next::Run,
         }
@@ -543,6 +546,33 @@ mod tests {
         shard.tell(Stop::Now);
         assert_eq!(rest(&home, shard, &memory), Next::Leave);
         run_all();
+    }
+
+    // One callback that gives up a subtree of a thousand nodes is as good as many.
+    #[test]
+    fn four_callbacks_are_a_flood_and_so_is_one_that_holds_much() {
+        let shard = Shard::new();
+        let push = |bytes| shard.push(Callback::claiming(|| {}, bytes), Lane::Main, Haste::Prompt);
+        let take = || {
+            while shard.pop(Lane::Main).is_some_and(|callback| {
+                callback.run();
+                shard.ran(Lane::Main);
+                true
+            }) {}
+        };
+        for _ in 1..FLOOD {
+            push(1);
+            assert!(!is_flooded(&shard));
+        }
+        push(1);
+        assert!(is_flooded(&shard));
+        shard.begin_pass();
+        take();
+        assert!(!is_flooded(&shard));
+        push(usize::try_from(MUCH).unwrap());
+        assert!(is_flooded(&shard));
+        shard.begin_pass();
+        take();
     }
 
     #[test]

@@ -6,12 +6,12 @@
 //! the word, and at the same time has the line fetched; then it follows the pointers whose tag fits (for a key that
 //! is absent mostly none), and compares the key. The entry has key, value and hash in one allocation.
 //!
-//! So a key that is absent costs one look into 8 bytes for each bucket, which a near cache holds for long, and one that
-//! is there two misses that depend on each other: the line, the entry. That the entry is not in the table, which
-//! would make it one, has two reasons. What a lookup gave out has to stay where it is until the section ends, also
-//! while the table is resized, and values may be written through `&V` (atomics, locks), so that a copy would be
-//! another value; Rust does not let us tell those that cannot. And a place in the table could be used again only
-//! after a grace period: for so long each removal would take room from its bucket.
+//! So a key that is absent waits for 8 bytes of each bucket only, which a near cache holds for long (the line comes, and
+//! nobody waits for it), and one that is there waits for two misses that depend on each other: the line, the entry. That
+//! the entry is not in the table, which would make it one, has two reasons. What a lookup gave out has to stay where it
+//! is until the section ends, also while the table is resized, and values may be written through `&V` (atomics, locks), so
+//! that a copy would be another value; Rust does not let us tell those that cannot. And a place in the table could be
+//! used again only after a grace period: for so long each removal would take room from its bucket.
 //!
 //! Updates lock one bucket, by a bit of its word, for some hundred instructions, and never while anything of
 //! the user's runs ([`tables`]). A resize ([`resize`], [`table`]) copies *pointers*: an entry can be in both

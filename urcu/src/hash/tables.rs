@@ -203,7 +203,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, F: Flavor> Tables<K, V,
                     others.push(place.node);
                 }
             }
-            // As in `get`: an absent key costs no look at the line.
+            // As in `get`: an absent key waits for no line.
             let further = word.has_further().then(|| segment.next(section));
             let Some(next) = further.flatten() else {
                 break;

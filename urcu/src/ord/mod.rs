@@ -93,9 +93,10 @@ use root::Root;
 ///
 /// # Readers
 /// [`get`](Self::get), [`lower_bound`](Self::lower_bound) and [`range`](Self::range) write nothing shared and take no
-/// lock; lookups are wait-free. What they give lives as long as the section, and [`Borrowed::get`] keeps it longer.
-/// A lookup sees every update that happened before it, and is one point in time. A scan is not: it sees each entry
-/// that is present throughout exactly once, in order, and of those that come or go meanwhile some.
+/// lock; [`get`](Self::get) is wait-free. What they give lives as long as the section, and [`Borrowed::get`] keeps it longer.
+/// A lookup sees every update that happened before it, and is one point in time. A scan is not, and a
+/// [`lower_bound`](Self::lower_bound) that leaves the place of its key is one: it sees each entry that is present
+/// throughout exactly once, in order, and of those that come or go meanwhile some.
 ///
 /// # Writers
 /// Updates take a guard too: they search as readers do. They are linearizable, and those of different leaves get
