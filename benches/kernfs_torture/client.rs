@@ -16,7 +16,7 @@ use crate::sys::{self, Answer, At};
 use crate::tally::Tally;
 
 /// The user that is not root.
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// How often it looks whether it is over.
 const LOOK: u64 = 16;

@@ -18,8 +18,18 @@ impl Place {
     pub(crate) fn new() -> io::Result<Self> {
         // Without a namespace it works too; a run that is killed then leaves a dead mount behind.
         let _ = sys::private_mounts();
-        let path = std::env::temp_dir().join(format!("kernfs_torture-{}", process::id()));
-        fs::create_dir(&path)?;
+        let mut tries = 0;
+        // Of a process of this number that was killed there may be one.
+        let path = loop {
+            let name = format!("kernfs_torture-{}-{tries}", process::id());
+            let path = std::env::temp_dir().join(name);
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < 100 => {
+                    tries += 1
+                }
+                made => break made.map(|()| path)?,
+            }
+        };
         let place = Self(path.canonicalize()?);
         fs::set_permissions(&place.0, Permissions::from_mode(0o755))?;
         fs::create_dir(place.mount_point())?;

@@ -13,7 +13,7 @@ use kernfs::Root;
 use kernfs::fuse::{Mount, Options as MountOptions};
 use urcu::Memb;
 
-use crate::client::Orders;
+use crate::client::{NOBODY, Orders};
 use crate::daemon::{Daemon, THREADS};
 use crate::names;
 use crate::options::Options;
@@ -79,7 +79,14 @@ fn skip(why: &str) -> Result<u8, String> {
 /// Whether there is a second user: a user namespace may have one only.
 fn have_nobody() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    sys::user() == 0 && map.split_whitespace().nth(2) != Some("1")
+    let has = |line: &str| {
+        let mut numbers = line.split_whitespace().flat_map(str::parse::<u64>);
+        let (first, count) = (numbers.next(), numbers.nth(1));
+        first
+            .zip(count)
+            .is_some_and(|(first, count)| (first..first + count).contains(&u64::from(NOBODY)))
+    };
+    sys::user() == 0 && map.lines().any(has)
 }
 
 fn torture(daemon: &Arc<Daemon>, place: &Place) -> Result<Verdict, String> {

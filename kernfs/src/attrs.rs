@@ -9,6 +9,7 @@ use crate::error::{Errno, Result};
 use crate::flags::RootFlags;
 use crate::mode::{self, Kind, SetAttr};
 use crate::node::Node;
+use crate::record::Record;
 use crate::state::EMPTY_DIR;
 use crate::xattr::{Space, XattrHow, Xattrs};
 
@@ -26,6 +27,15 @@ impl Node {
     /// EINVAL: a mode above 07777. EPERM: a directory that stays empty.
     #[doc(alias = "kernfs_setattr")]
     pub fn setattr(&self, new: &SetAttr) -> Result<()> {
+        self.setattr_if(new, |_| Ok(()))
+    }
+
+    /// The same if what is there allows it: nobody changes it between the question and the change.
+    pub(crate) fn setattr_if(
+        &self,
+        new: &SetAttr,
+        may: impl FnOnce(&Record) -> Result<()>,
+    ) -> Result<()> {
         if let Some(mode) = new.mode {
             mode::check(mode)?;
         }
@@ -33,6 +43,7 @@ impl Node {
             return Err(self.error(Errno::EPERM, "setattr"));
         }
         self.0.update(|record| {
+            may(record)?;
             record.set(new);
             Ok(())
         })?;

@@ -165,7 +165,7 @@ impl Adapter {
         let errno = self.removed(who, &parent);
         if errno == Errno::ENOENT {
             // The kernel remembers that there is no such name, and with that the directory, for as long as it has memory.
-            self.put_stale(News::Moved {
+            self.put_stale(News::Missing {
                 parent: dir.id(),
                 name: name.into(),
             });

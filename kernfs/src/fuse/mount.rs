@@ -153,8 +153,9 @@ impl Mount {
     ///
     /// Hold no lock meanwhile that such a callback takes.
     ///
-    /// If clients still have files open the mount is taken away all the same: they get ENOTCONN, or ENODEV where it was
-    /// fusermount3 that mounted. If somebody else has unmounted it before, what is there now is left alone. Drop does the
+    /// If clients still have files open the mount is taken away all the same: they get ENOTCONN. Where it was fusermount3
+    /// that mounted it only detaches: they get ENODEV, callbacks that run then are not waited for, and the mount's threads
+    /// end when the last of those files is closed. (`Dir::remove` waits for callbacks in any case.) If somebody else has unmounted it before, what is there now is left alone. Drop does the
     /// same and ignores the error.
     ///
     /// # Errors

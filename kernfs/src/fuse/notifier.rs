@@ -226,7 +226,9 @@ impl Notifier {
 /// then there is nothing to forget and nobody to wake.
 fn tell(news: &News, adapter: &Adapter, channel: &Channel) {
     match news {
-        News::Entry { parent, name, .. } | News::Moved { parent, name } => {
+        News::Entry { parent, name, .. }
+        | News::Moved { parent, name }
+        | News::Missing { parent, name } => {
             forget_entry(*parent, name, channel);
         }
         News::Attributes { id } => forget_attributes(*id, adapter, channel),

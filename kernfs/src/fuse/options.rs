@@ -58,8 +58,8 @@ impl Options {
         self
     }
 
-    /// How long a callback may keep its client waiting: his open, read, write, poll, mkdir, rmdir or rename fails with
-    /// ETIMEDOUT then (what has become of it he does not know; no signal came, so it is not EINTR, and nothing is broken,
+    /// How long a callback may keep its client waiting: his open, read, write, mkdir, rmdir or rename fails with
+    /// ETIMEDOUT then, a poll(2) says POLLERR (what has become of it he does not know; no signal came, so it is not EINTR, and nothing is broken,
     /// so it is not EIO). The callback runs on, hears of it by [`Cx::interrupted`](crate::Cx::interrupted), and its
     /// result is dropped. Its thread is stuck until it returns: it counts in [`most_threads`](Self::most_threads), and in
     /// [`Mount::late_callbacks`](super::Mount::late_callbacks). Each such callback is told once, on stderr or to
@@ -74,7 +74,8 @@ impl Options {
     }
 
     /// Has `hook` told of callbacks beyond their [`callback_limit`](Self::callback_limit), instead of stderr. It runs on a
-    /// thread of the mount, without a lock; the next one that is late waits for it.
+    /// thread of the mount, which the end of the mount waits for: no lock may be taken in it that is held there. The next
+    /// one that is late waits for it.
     #[must_use]
     pub fn on_late_callback(
         mut self,

@@ -14,6 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::abi::ROOT_ID;
 use crate::node::Node;
 
+/// More names are not looked for in removed directories than the notifier tells the kernel of: a client could have it
+/// wait, and a client asks for as many as it likes.
+const MISSING_MAX: usize = 1024;
+
 /// Something that the kernel may have to be told.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum News {
@@ -23,8 +27,10 @@ pub(super) enum News {
         name: Box<[u8]>,
         node: u64,
     },
-    /// The kernel has given the name to something by itself, or to nothing in a directory that is gone.
+    /// The kernel has given the name to something by itself.
     Moved { parent: u64, name: Box<[u8]> },
+    /// The kernel has given it to nothing, in a directory that is gone. Of no use but for memory, so there is a limit.
+    Missing { parent: u64, name: Box<[u8]> },
     /// What stat(2) shows has changed.
     Attributes { id: u64 },
 }
@@ -51,7 +57,7 @@ struct Table {
     known: HashMap<u64, Known>,
     /// The same of the root.
     root: bool,
-    /// The `Moved` that are queued.
+    /// The `Moved` and `Missing` that are queued.
     moved: HashSet<News>,
 }
 
@@ -145,6 +151,9 @@ impl NodeTable {
                 named.next().map(|name| &mut name.queued)
             }
             News::Moved { .. } => return table.moved.insert(news.clone()),
+            News::Missing { .. } => {
+                return table.moved.len() < MISSING_MAX && table.moved.insert(news.clone());
+            }
             News::Attributes { id } => table.queued(*id),
         };
         queued.is_some_and(|queued| !std::mem::replace(queued, true))
@@ -162,7 +171,7 @@ impl NodeTable {
                 names.retain(|known| !(known.queued && known.is(*parent, name)));
                 return names.len() < before;
             }
-            News::Moved { .. } => return table.moved.remove(news),
+            News::Moved { .. } | News::Missing { .. } => return table.moved.remove(news),
             News::Attributes { id } => table.queued(*id),
         };
         queued.is_some_and(std::mem::take)
@@ -176,7 +185,7 @@ impl NodeTable {
                 let mut names = table.names(*node).into_iter().flatten();
                 names.any(|known| known.queued && known.is(*parent, name))
             }
-            News::Moved { .. } => table.moved.contains(news),
+            News::Moved { .. } | News::Missing { .. } => table.moved.contains(news),
             News::Attributes { id } => table.queued(*id).is_some_and(|queued| *queued),
         }
     }
@@ -191,5 +200,30 @@ impl NodeTable {
 impl Name {
     fn is(&self, parent: u64, name: &[u8]) -> bool {
         self.parent == parent && *self.name == *name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A client that looks for names in a removed directory while it keeps the notifier waiting filled the memory.
+    #[test]
+    fn names_that_are_missing_were_noted_without_a_limit() {
+        let table = NodeTable::default();
+        let missing = |n: usize| News::Missing {
+            parent: 7,
+            name: n.to_string().into_bytes().into(),
+        };
+        let noted = (0..2 * MISSING_MAX).filter(|n| table.queue(&missing(*n)));
+        assert_eq!(noted.count(), MISSING_MAX);
+        // What has another use is noted all the same.
+        let moved = News::Moved {
+            parent: 7,
+            name: [b'x'].into(),
+        };
+        assert!(table.queue(&moved) && !table.queue(&moved));
+        assert!(table.take(&moved) && table.take(&missing(0)));
+        assert!(table.queue(&missing(MISSING_MAX)));
     }
 }
