@@ -4,10 +4,12 @@ use std::fs;
 use std::path::Path;
 
 /// From the ground up. A folder is one floor.
-const FLOORS: [&str; 29] = [
+const FLOORS: [&str; 31] = [
     "sys",
     "sysfs",
     "dice",
+    "settings",
+    "verdict",
     "heap",
     "atfork",
     "samples",

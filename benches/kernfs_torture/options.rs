@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use benches::settings::Settings;
+
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
 Tortures a mounted tree: hostile client processes, and an owner that changes it.
@@ -59,47 +61,21 @@ impl Options {
     /// Reads the arguments after the program's name.
     pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut options = Self::default();
-        let mut arguments = arguments.into_iter();
-        while let Some(argument) = arguments.next() {
-            let Some(name) = argument.to_str() else {
-                return Err(format!("unknown option {}", argument.display()));
-            };
-            if matches!(name, "--help" | "-h") {
-                options.help = true;
-                continue;
-            }
-            let known = options.numbers().iter().any(|(number, _)| *number == name)
-                || options.switches().iter().any(|(switch, _)| *switch == name);
-            if !known {
-                return Err(format!("unknown option {name}"));
-            }
-            let value = arguments.next().ok_or(format!("{name} wants a value"))?;
-            options.set(name, &value.to_string_lossy())?;
-        }
+        options.help = options.read(arguments)?;
         if options.clients == 0 || options.stat == 0 {
             return Err("--clients and --stat want at least 1".to_owned());
         }
         Ok(options)
     }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        for (_, switch) in self.switches().iter_mut().filter(|(n, _)| *n == name) {
-            **switch = match value {
-                "on" => true,
-                "off" => false,
-                _ => return Err(format!("{name} wants on or off, not {value}")),
-            };
-        }
-        for (_, number) in self.numbers().iter_mut().filter(|(n, _)| *n == name) {
-            **number = value
-                .parse()
-                .map_err(|_| format!("{name} wants a number, not {value}"))?;
-        }
-        Ok(())
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds)
     }
+}
 
-    fn numbers(&mut self) -> [(&'static str, &mut u64); 4] {
-        [
+impl Settings for Options {
+    fn numbers(&mut self) -> Vec<(&'static str, &mut u64)> {
+        vec![
             ("--seconds", &mut self.seconds),
             ("--clients", &mut self.clients),
             ("--seed", &mut self.seed),
@@ -107,16 +83,12 @@ impl Options {
         ]
     }
 
-    fn switches(&mut self) -> [(&'static str, &mut bool); 3] {
-        [
+    fn switches(&mut self) -> Vec<(&'static str, &mut bool)> {
+        vec![
             ("--stuck", &mut self.stuck),
             ("--victims", &mut self.victims),
             ("--inotify", &mut self.inotify),
         ]
-    }
-
-    pub(crate) fn duration(&self) -> Duration {
-        Duration::from_secs(self.seconds)
     }
 }
 
@@ -138,8 +110,16 @@ mod tests {
     #[test]
     fn every_option_of_the_help_is_understood() {
         let mut options = Options::default();
-        let names = options.numbers().map(|(name, _)| name);
-        let switches = options.switches().map(|(name, _)| name);
+        let names: Vec<_> = options
+            .numbers()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        let switches: Vec<_> = options
+            .switches()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         let helped = HELP.lines().filter_map(|line| line.strip_prefix("  --"));
         let helped: Vec<_> = helped
             .map(|line| format!("--{}", line.split(' ').next().unwrap()))

@@ -1,7 +1,6 @@
 //! What is printed about a run.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use crate::calls;
@@ -60,33 +59,4 @@ fn listed(answers: Vec<(i32, u64)>) -> String {
         .iter()
         .map(|(errno, count)| format!("{} {count}", errno::name(*errno)));
     words.collect::<Vec<_>>().join(", ")
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Success,
-    Failure,
-    /// What did too little to show anything.
-    NoCoverage(&'static str),
-}
-
-impl Verdict {
-    pub(crate) fn exit_status(&self) -> u8 {
-        match self {
-            Self::Success => 0,
-            Self::Failure => 1,
-            Self::NoCoverage(_) => 2,
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Success => f.write_str("SUCCESS"),
-            Self::Failure => f.write_str("FAILURE"),
-            Self::NoCoverage(what) => write!(f, "NO COVERAGE ({what})"),
-        }
-    }
 }

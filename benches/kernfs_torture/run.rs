@@ -13,6 +13,8 @@ use kernfs::Root;
 use kernfs::fuse::{Mount, Options as MountOptions};
 use urcu::Memb;
 
+use benches::verdict::Verdict;
+
 use crate::client::{NOBODY, Orders};
 use crate::daemon::{Daemon, THREADS};
 use crate::names;
@@ -21,7 +23,7 @@ use crate::owner::Owner;
 use crate::place::Place;
 use crate::process;
 use crate::progress::Progress;
-use crate::report::{self, Verdict};
+use crate::report;
 use crate::samples::{self, Sample, Samples};
 use crate::sys;
 use crate::tally::Tally;

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use benches::settings::Settings;
+
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
 Tortures each flavor of urcu as the kernel's rcutorture does the kernel's.
@@ -91,49 +93,12 @@ impl Options {
     /// Reads the arguments after the program's name.
     pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut options = Self::default();
-        let mut arguments = arguments.into_iter();
-        while let Some(argument) = arguments.next() {
-            let Some(name) = argument.to_str() else {
-                return Err(format!("unknown option {}", argument.display()));
-            };
-            if matches!(name, "--help" | "-h") {
-                options.help = true;
-                continue;
-            }
-            let known = options.numbers().iter().any(|(number, _)| *number == name)
-                || options.switches().iter().any(|(switch, _)| *switch == name)
-                || name == "--flavor";
-            if !known {
-                return Err(format!("unknown option {name}"));
-            }
-            let value = arguments.next().ok_or(format!("{name} wants a value"))?;
-            let value = value.to_string_lossy();
-            options.set(name, &value)?;
-        }
+        options.help = options.read(arguments)?;
+        options.flavors.retain(|name| name != "all");
         if options.readers == 0 || options.writers == 0 || options.stat == 0 {
             return Err("--readers, --writers and --stat want at least 1".to_owned());
         }
         Ok(options)
-    }
-
-    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        if name == "--flavor" {
-            let names = value.split(',').filter(|name| *name != "all");
-            self.flavors = names.map(str::to_owned).collect();
-        }
-        for (_, switch) in self.switches().iter_mut().filter(|(n, _)| *n == name) {
-            **switch = match value {
-                "on" => true,
-                "off" => false,
-                _ => return Err(format!("{name} wants on or off, not {value}")),
-            };
-        }
-        for (_, number) in self.numbers().iter_mut().filter(|(n, _)| *n == name) {
-            **number = value
-                .parse()
-                .map_err(|_| format!("{name} wants a number, not {value}"))?;
-        }
-        Ok(())
     }
 
     /// The command line that means the same, but for one flavor.
@@ -152,8 +117,20 @@ impl Options {
         arguments
     }
 
-    fn numbers(&mut self) -> [(&'static str, &mut u64); 11] {
-        [
+    /// How long each flavor is tortured at least.
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    /// How long a section is held until the report comes.
+    pub(crate) fn stall(&self) -> Duration {
+        Duration::from_millis(self.stall_ms)
+    }
+}
+
+impl Settings for Options {
+    fn numbers(&mut self) -> Vec<(&'static str, &mut u64)> {
+        vec![
             ("--seconds", &mut self.seconds),
             ("--readers", &mut self.readers),
             ("--writers", &mut self.writers),
@@ -168,22 +145,16 @@ impl Options {
         ]
     }
 
-    fn switches(&mut self) -> [(&'static str, &mut bool); 3] {
-        [
+    fn switches(&mut self) -> Vec<(&'static str, &mut bool)> {
+        vec![
             ("--signals", &mut self.signals),
             ("--forks", &mut self.forks),
             ("--hooks", &mut self.hooks),
         ]
     }
 
-    /// How long each flavor is tortured at least.
-    pub(crate) fn duration(&self) -> Duration {
-        Duration::from_secs(self.seconds)
-    }
-
-    /// How long a section is held until the report comes.
-    pub(crate) fn stall(&self) -> Duration {
-        Duration::from_millis(self.stall_ms)
+    fn other(&mut self, name: &str) -> Option<&mut Vec<String>> {
+        (name == "--flavor").then_some(&mut self.flavors)
     }
 }
 
@@ -212,8 +183,16 @@ mod tests {
     #[test]
     fn every_option_of_the_help_is_understood() {
         let mut options = Options::default();
-        let names: Vec<_> = options.numbers().map(|(name, _)| name).into();
-        let switches: Vec<_> = options.switches().map(|(name, _)| name).into();
+        let names: Vec<_> = options
+            .numbers()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        let switches: Vec<_> = options
+            .switches()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         let helped: Vec<_> = HELP
             .lines()
             .filter_map(|line| line.strip_prefix("  --"))

@@ -1,8 +1,9 @@
 //! What is printed about a run.
 
-use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+use benches::verdict::Verdict;
 
 use crate::options::Options;
 use crate::pool::ByAge;
@@ -78,35 +79,6 @@ fn columns(torture: &Torture, of: impl Fn(&Tally) -> &ByAge) -> String {
 fn list(counts: &ByAge) -> String {
     let counts = counts.iter().map(|count| count.load(Relaxed).to_string());
     counts.collect::<Vec<_>>().join(" ")
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Success,
-    Failure,
-    /// What did too little to show anything.
-    NoCoverage(&'static str),
-}
-
-impl Verdict {
-    pub(crate) fn exit_status(&self) -> u8 {
-        match self {
-            Self::Success => 0,
-            Self::Failure => 1,
-            Self::NoCoverage(_) => 2,
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Success => f.write_str("SUCCESS"),
-            Self::Failure => f.write_str("FAILURE"),
-            Self::NoCoverage(what) => write!(f, "NO COVERAGE ({what})"),
-        }
-    }
 }
 
 /// The last line of a run.

@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::pool::PIPE;
 use crate::progress::progress_test;
 use crate::read::reader;
-use crate::report::{self, Verdict};
+use crate::report;
 use crate::signals::{become_target, pester};
 use crate::stalls::{note, staller};
 use crate::state::{Torture, count};
@@ -21,6 +21,7 @@ use crate::update::{fake_writer, writer};
 use crate::watchdog::watch;
 use crate::weather::Weather;
 use benches::dice::Dice;
+use benches::verdict::Verdict;
 
 /// How often the main thread looks round.
 const TICK: Duration = Duration::from_millis(2);

@@ -8,9 +8,9 @@ use crate::controls::{Busted, Trivial};
 use crate::flavors::{MbAutomatic, MbHandle, MembAutomatic, MembHandle, QsbrHandle};
 use crate::ops::Ops;
 use crate::options::Options;
-use crate::report::Verdict;
 use crate::run::run;
 use crate::sleepers::Sleeper;
+use benches::verdict::Verdict;
 
 /// A run over one flavor.
 type Run = fn(&Options) -> Verdict;

@@ -1,8 +1,8 @@
 //! What a reader notices of an updater that works flat out, on another pointer. The reader times batches of
 //! sections on a CPU of its own; updater and workers share another: what reaches the reader are interrupts and
 //! the cache lines of grace periods. Batches last equally long for all peers: the machine's own interrupts come
-//! so many a millisecond, and hit a batch three times as long three times as often. (What it costs to read what is just being replaced, two cache misses
-//! for each section whoever frees, is in the read loops, "beside updater".)
+//! so many a millisecond, and hit a batch three times as long three times as often. (What it costs to read what is just
+//! being replaced, two cache misses for each section whoever frees, is in the read loops, "beside updater".)
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

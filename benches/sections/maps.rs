@@ -2,9 +2,10 @@
 //! map grows.
 //!
 //! Where a look-up of ours costs more than one of std, dashmap or scc it is the memory: 100 000 entries do not fit into
-//! the near caches, an entry of ours is an allocation behind a pointer, so a key that is there costs a second miss
-//! that depends on the first (that of the bucket, which is fetched while its tags are looked at). Theirs lie in the table; they lock it, or hand out copies. So there is a small
-//! map, too, which does fit. In 50/50 each write also frees an entry whose line went cold in the grace period.
+//! the near caches, an entry of ours is an allocation behind a pointer, so a key that is there costs a second miss that
+//! depends on the first (that of the bucket, which is fetched while its tags are looked at). Theirs lie in the table; they
+//! lock it, or hand out copies. So there is a small map, too, which does fit. In 50/50 each write also frees an entry whose
+//! line went cold in the grace period.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;

@@ -10,8 +10,8 @@ mod signal;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::SeqCst};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::thread::{self, Thread};
+use std::time::Instant;
 
 use examples::cli;
 use examples::latencies::Latencies;
@@ -24,6 +24,18 @@ static SIGNALS: AtomicU64 = AtomicU64::new(0);
 /// The thread that makes and removes nodes; 0 before it begins.
 static CHURNER: AtomicI32 = AtomicI32::new(0);
 static STOP: AtomicBool = AtomicBool::new(false);
+/// One of the threads has ended.
+static ENDED: AtomicBool = AtomicBool::new(false);
+
+/// However its thread ends, main hears of it.
+struct Tells<'m>(&'m Thread);
+
+impl Drop for Tells<'_> {
+    fn drop(&mut self) {
+        ENDED.store(true, SeqCst);
+        self.0.unpark();
+    }
+}
 
 /// The handler: two atomic operations and `notify`.
 fn on_signal() {
@@ -34,7 +46,8 @@ fn on_signal() {
 }
 
 /// Waits for each change and tells the last one that it has seen.
-fn follow(seen: &AtomicU64) -> Result<u64> {
+fn follow(seen: &AtomicU64, main: &Thread) -> Result<u64> {
+    let _tells = Tells(main);
     let Some(file) = FILE.get() else { return Ok(0) };
     let open = file.open(OpenFlags::READ)?;
     let mut wakes = 0;
@@ -44,6 +57,7 @@ fn follow(seen: &AtomicU64) -> Result<u64> {
         let now = text[..n].trim_ascii_end();
         let now = str::from_utf8(now).ok().and_then(|text| text.parse().ok());
         seen.store(now.unwrap_or(0), SeqCst);
+        main.unpark();
         if STOP.load(SeqCst) {
             return Ok(wakes);
         }
@@ -53,7 +67,8 @@ fn follow(seen: &AtomicU64) -> Result<u64> {
 }
 
 /// Keeps the locks of the tree and of malloc busy on its thread.
-fn churn(root: &Root) -> Result<u64> {
+fn churn(root: &Root, main: &Thread) -> Result<u64> {
+    let _tells = Tells(main);
     let mut made = 0;
     CHURNER.store(signal::own_thread(), SeqCst);
     while !STOP.load(SeqCst) {
@@ -72,15 +87,16 @@ fn main() -> Result<()> {
     let _ = FILE.set(file.clone());
     signal::install(on_signal)?;
     let (seen, mut latencies) = (AtomicU64::new(0), Latencies::default());
+    let main = thread::current();
     thread::scope(|s| {
-        let follower = s.spawn(|| follow(&seen));
-        let churner = s.spawn(|| churn(&root));
-        while CHURNER.load(SeqCst) == 0 && !churner.is_finished() {
+        let follower = s.spawn(|| follow(&seen, &main));
+        let churner = s.spawn(|| churn(&root, &main));
+        while CHURNER.load(SeqCst) == 0 && !ENDED.load(SeqCst) {
             thread::yield_now();
         }
         let begin = Instant::now();
         let mut sent = 0_u64;
-        while begin.elapsed() < time && !follower.is_finished() && !churner.is_finished() {
+        while begin.elapsed() < time && !ENDED.load(SeqCst) {
             let before = SIGNALS.load(SeqCst);
             latencies.time(|| {
                 // In turn to this thread, to the one that churns, and to the process.
@@ -90,9 +106,8 @@ fn main() -> Result<()> {
                     _ => signal::send_process(),
                 }
                 // One at a time, so each is handled, and what it changed is read: unless somebody has failed.
-                let ended = || follower.is_finished() || churner.is_finished();
-                while seen.load(SeqCst) <= before && !ended() {
-                    thread::sleep(Duration::from_micros(5));
+                while seen.load(SeqCst) <= before && !ENDED.load(SeqCst) {
+                    thread::park();
                 }
             });
             sent += 1;

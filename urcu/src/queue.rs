@@ -153,7 +153,8 @@ impl Queue {
 
     /// What waits to be taken. SeqCst: the worker asks after it has told that it sleeps or leaves.
     pub(crate) fn pushed(&self) -> Pushed {
-        // The tag says of each whether it holds a prompt one.
+        // The tag says of each whether it holds a prompt one. Relaxed: the consumer writes it; who asks while there is
+        // none was told so by the shard's `worker`, which the last one stored (SeqCst) behind what it left here.
         let pushed = Pushed::of(self.front.pushed.load(Ordering::SeqCst));
         pushed.max(Pushed::of(self.back.newest.load(Ordering::Relaxed)))
     }

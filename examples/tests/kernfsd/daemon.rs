@@ -39,7 +39,7 @@ pub(crate) fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> (i32, S
     )
 }
 
-/// Looks until `condition` gives something.
+/// Looks until `condition` gives something: in files of another process, which tell nobody.
 pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

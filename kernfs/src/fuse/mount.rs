@@ -155,8 +155,8 @@ impl Mount {
     ///
     /// If clients still have files open the mount is taken away all the same: they get ENOTCONN. Where it was fusermount3
     /// that mounted it only detaches: they get ENODEV, callbacks that run then are not waited for, and the mount's threads
-    /// end when the last of those files is closed. (`Dir::remove` waits for callbacks in any case.) If somebody else has unmounted it before, what is there now is left alone. Drop does the
-    /// same and ignores the error.
+    /// end when the last of those files is closed. (`Dir::remove` waits for callbacks in any case.) If
+    /// somebody else has unmounted it before, what is there now is left alone. Drop does the same and ignores the error.
     ///
     /// # Errors
     /// EPERM: the right to unmount was given up since. The path then answers ENOTCONN once the process is

@@ -50,8 +50,8 @@ fn unmapped() -> Option<&'static str> {
 }
 
 impl Place {
-    /// Mounts a new connection, and returns that too. `device` was just opened; `mode` is the root's; `allow_other` is `None` for whoever
-    /// may be let in.
+    /// Mounts a new connection, and returns that too. `device` was just opened; `mode` is the root's; `allow_other` is
+    /// `None` for whoever may be let in.
     pub(super) fn mount(
         path: &Path,
         target: CString,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use kernfs::fuse::Options;
 use kernfs::{Creation, Dir, Node, Result, Root, RootFlags, SetAttr, SyscallCx, SyscallOps, rw};
 
-use crate::support::{Setup, c_string, errno, text, with_mount, with_options, with_root};
+use crate::support::{Setup, c_string, errno, text, with_options, with_root};
 use crate::users::{User, bound_root, have_users, user};
 
 const ALICE: User = user(1001, 2001);
@@ -33,6 +33,13 @@ fn give(setup: &Setup, path: &str, to: User, mode: u32) {
     fs::metadata(setup.at(path)).expect("there");
 }
 
+/// A mount for tests of more than one user, where there are any.
+fn with_users(root: Root, build: impl FnOnce(&Root) + Send, test: impl FnOnce(&Setup) + Send) {
+    if have_users() {
+        with_root(root, build, test);
+    }
+}
+
 /// Whether it can be opened for reading, for writing, for both.
 fn opens(path: &Path) -> [bool; 3] {
     [(true, false), (false, true), (true, true)].map(|(read, write)| {
@@ -53,10 +60,8 @@ const ALL: [bool; 3] = [true; 3];
 
 #[test]
 fn the_first_class_that_fits_decides_and_root_needs_a_capability() {
-    if !have_users() {
-        return;
-    }
-    with_mount(
+    with_users(
+        Root::new(),
         |root| drop(text(root, "speed", "30")),
         |setup| {
             let path = setup.at("speed");
@@ -90,10 +95,7 @@ fn the_first_class_that_fits_decides_and_root_needs_a_capability() {
 
 #[test]
 fn without_the_extra_check_root_opens_what_nobody_may() {
-    if !have_users() {
-        return;
-    }
-    with_root(
+    with_users(
         Root::with_flags(RootFlags::NONE),
         |root| {
             let value = rw(|| 1, |_: u32| {}).mode(0o444);
@@ -110,10 +112,8 @@ fn without_the_extra_check_root_opens_what_nobody_may() {
 
 #[test]
 fn what_was_opened_stays_open_when_the_mode_goes() {
-    if !have_users() {
-        return;
-    }
-    with_mount(
+    with_users(
+        Root::new(),
         |root| drop(text(root, "speed", "30")),
         |setup| {
             give(setup, "speed", ALICE, 0o600);
@@ -129,10 +129,8 @@ fn what_was_opened_stays_open_when_the_mode_goes() {
 
 #[test]
 fn a_directory_is_searched_by_x_and_listed_by_r() {
-    if !have_users() {
-        return;
-    }
-    with_mount(
+    with_users(
+        Root::new(),
         |root| {
             let dir = root.create_dir("dir", 0o755).expect("new");
             text(&dir, "speed", "30");
@@ -192,10 +190,8 @@ fn chmod(path: &Path, mode: u32) -> io::Result<()> {
 
 #[test]
 fn a_mode_is_changed_by_the_owner_alone() {
-    if !have_users() {
-        return;
-    }
-    with_mount(
+    with_users(
+        Root::new(),
         |root| {
             text(root, "speed", "30");
             root.create_dir("dir", 0o755).expect("new");
@@ -226,10 +222,8 @@ fn a_mode_is_changed_by_the_owner_alone() {
 /// The kernel goes by the owner that it remembers, and asks for another one only when somebody looks.
 #[test]
 fn who_had_owned_a_file_changed_it_as_long_as_nobody_looked() {
-    if !have_users() {
-        return;
-    }
-    with_mount(
+    with_users(
+        Root::new(),
         |root| drop(text(root, "speed", "30")),
         |setup| {
             let path = setup.at("speed");
@@ -254,10 +248,8 @@ fn who_had_owned_a_file_changed_it_as_long_as_nobody_looked() {
 
 #[test]
 fn an_owner_gives_a_file_to_a_group_of_his_and_to_nobody_else() {
-    if !have_users() {
-        return;
-    }
-    with_mount(
+    with_users(
+        Root::new(),
         |root| drop(text(root, "speed", "30")),
         |setup| {
             let path = setup.at("speed");
@@ -286,10 +278,8 @@ fn an_owner_gives_a_file_to_a_group_of_his_and_to_nobody_else() {
 
 #[test]
 fn who_gets_a_file_does_not_get_its_set_id_bits() {
-    if !have_users() {
-        return;
-    }
-    with_mount(
+    with_users(
+        Root::new(),
         |root| {
             text(root, "speed", "30");
             root.create_dir("dir", 0o755).expect("new");
@@ -334,10 +324,8 @@ fn set_times(path: &Path, seconds: Option<i64>) -> io::Result<()> {
 
 #[test]
 fn times_are_the_owners_and_now_is_for_who_may_write() {
-    if !have_users() {
-        return;
-    }
-    with_mount(
+    with_users(
+        Root::new(),
         |root| drop(text(root, "speed", "30")),
         |setup| {
             let path = setup.at("speed");
@@ -383,7 +371,7 @@ impl SyscallOps for Theirs {
 fn with_theirs(test: impl FnOnce(&Setup, &AtomicUsize) + Send) {
     let asked = Arc::new(AtomicUsize::new(0));
     let ops = Theirs(Arc::clone(&asked));
-    with_root(
+    with_users(
         Root::with_ops(RootFlags::NONE, ops),
         |root| drop(root.create_dir("dir", 0o755).expect("new")),
         |setup| test(setup, &asked),
@@ -392,9 +380,6 @@ fn with_theirs(test: impl FnOnce(&Setup, &AtomicUsize) + Send) {
 
 #[test]
 fn who_may_not_write_a_directory_is_not_brought_before_its_owner() {
-    if !have_users() {
-        return;
-    }
     with_theirs(|setup, asked| {
         let (a, b) = (setup.at("dir/a"), setup.at("dir/b"));
         give(setup, "dir", ALICE, 0o755);
@@ -418,9 +403,6 @@ fn who_may_not_write_a_directory_is_not_brought_before_its_owner() {
 
 #[test]
 fn in_a_sticky_directory_everybody_removes_what_is_his() {
-    if !have_users() {
-        return;
-    }
     with_theirs(|setup, asked| {
         let (alices, bobs) = (setup.at("dir/a"), setup.at("dir/b"));
         give(setup, "dir", user(0, 0), 0o1777);
@@ -445,9 +427,6 @@ fn in_a_sticky_directory_everybody_removes_what_is_his() {
 /// R15, through the mount.
 #[test]
 fn what_is_made_in_a_set_group_id_directory_gets_its_group() {
-    if !have_users() {
-        return;
-    }
     with_theirs(|setup, _| {
         give(setup, "dir", user(0, 77), 0o2777);
         let (new, deep) = (setup.at("dir/new"), setup.at("dir/new/deep"));
@@ -487,10 +466,7 @@ fn get_xattr(path: &Path, name: &std::ffi::CStr) -> io::Result<usize> {
 
 #[test]
 fn extended_attributes_of_users_go_by_the_mode_and_trusted_ones_by_rank() {
-    if !have_users() {
-        return;
-    }
-    with_root(
+    with_users(
         Root::with_flags(RootFlags::SUPPORT_USER_XATTR),
         |root| {
             text(root, "speed", "30");
