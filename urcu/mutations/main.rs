@@ -7,13 +7,14 @@
 //! cargo run --release -p mutations -- 10-14 70    # those with these numbers
 //! cargo run --release -p mutations -- --list      # runs nothing, tells the numbers
 //! ```
-//! `URCU_MUTATIONS_SECONDS` is how long a test may run before it counts as hanging (90): more on a machine that
-//! has other work.
+//! `URCU_MUTATIONS_SECONDS` is how long a test may run before it counts as hanging (90). It only does if the same test
+//! without the mutation then passes in half of that; on a machine that has too much other work for that, give more.
 
 mod table;
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 use std::time::Instant;
@@ -22,9 +23,9 @@ use table::{Mutation, Tool};
 
 /// Seconds until a run is ended, building not counted, unless the environment says otherwise. One that hangs
 /// has noticed: what it waits for never comes.
-const LIMIT: &str = "90";
+const LIMIT: u64 = 90;
 /// Seconds for what is built and run in one.
-const BUILD_LIMIT: &str = "1200";
+const BUILD_LIMIT: u64 = 1200;
 /// What timeout(1) exits with when the time is over.
 const TIMED_OUT: i32 = 124;
 
@@ -43,10 +44,12 @@ enum Outcome {
 }
 
 /// The copy of the workspace, with one target directory for all runs.
+#[derive(Clone)]
 struct Bench {
     root: PathBuf,
     target: PathBuf,
-    limit: String,
+    /// In seconds.
+    limit: u64,
 }
 
 impl Bench {
@@ -57,7 +60,9 @@ impl Bench {
         let root = target.join("workspace");
         let _ = fs::remove_dir_all(&root);
         copy(&table::root(), &root)?;
-        let limit = std::env::var("URCU_MUTATIONS_SECONDS").unwrap_or_else(|_| LIMIT.to_owned());
+        let limit = std::env::var("URCU_MUTATIONS_SECONDS").ok();
+        let limit = limit.map_or(Ok(LIMIT), |seconds| seconds.parse());
+        let limit = limit.map_err(|_| Error::other("URCU_MUTATIONS_SECONDS is no number"))?;
         Ok(Self {
             root,
             target,
@@ -67,13 +72,13 @@ impl Bench {
 
     fn run(
         &self,
-        limit: &str,
+        limit: u64,
         program: &str,
         args: &[&str],
         flags: &str,
     ) -> std::io::Result<Output> {
         Command::new("timeout")
-            .args(["--kill-after=5", limit, program])
+            .args(["--kill-after=5", &limit.to_string(), program])
             .args(args)
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", &self.target)
@@ -117,7 +122,7 @@ impl Bench {
             }
         }
         args.extend(["--", filter]);
-        let limit = if together { BUILD_LIMIT } else { &self.limit };
+        let limit = if together { BUILD_LIMIT } else { self.limit };
         Ok(judge(&self.run(limit, "cargo", &args, "")?))
     }
 
@@ -134,9 +139,8 @@ impl Bench {
     fn ask_loom(&self, filter: &str) -> std::io::Result<Outcome> {
         // A directory of its own: flags of the compiler are not for everybody.
         let loom = Self {
-            root: self.root.clone(),
             target: self.target.join("loom"),
-            limit: self.limit.clone(),
+            ..self.clone()
         };
         let build = "build --quiet --release --package benches --bin loom";
         let build: Vec<_> = build.split(' ').collect();
@@ -146,7 +150,7 @@ impl Bench {
         }
         let program = loom.target.join("release/loom");
         let args = ["--quick", "--no-controls", filter];
-        let output = loom.run(&self.limit, &program.to_string_lossy(), &args, "")?;
+        let output = loom.run(self.limit, &program.to_string_lossy(), &args, "")?;
         Ok(match output.status.code() {
             Some(TIMED_OUT) => Outcome::Hung,
             Some(0) => Outcome::Passed,
@@ -194,7 +198,25 @@ impl Bench {
         for (file, text) in before.into_iter().rev() {
             self.write(file, &text)?;
         }
-        Ok(outcome)
+        match outcome {
+            Outcome::Hung => self.explain_hang(&mutation.tool),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Whether the mutation was what hung, or the machine is too busy to tell: the copy is without it again.
+    fn explain_hang(&self, tool: &Tool) -> std::io::Result<Outcome> {
+        let limit = self.limit / 2;
+        let control = Self {
+            limit,
+            ..self.clone()
+        };
+        Ok(match control.ask(tool)? {
+            Outcome::Passed => Outcome::Hung,
+            other => Outcome::Broken(format!(
+                "it hangs, but without it the tool does not pass in {limit} s either: {other:?}"
+            )),
+        })
     }
 }
 
