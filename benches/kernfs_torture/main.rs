@@ -14,6 +14,7 @@ mod attributes;
 mod calls;
 mod client;
 mod contents;
+mod controls;
 mod daemon;
 mod errno;
 mod faults;

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use benches::settings::Settings;
 
+use crate::controls::Broken;
+
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
 Tortures a mounted tree: hostile client processes, and an owner that changes it.
@@ -21,6 +23,9 @@ usage: cargo run --release -p benches --bin kernfs_torture [-- OPTIONS]
   --inotify on|off   inotify hears of notifications (on)
   --seed N           for all random choices (the time)
   --stat N           seconds from one report to the next (10)
+  --patience N       seconds after which a call that does not return is a hang (60)
+  --broken A,B,..    breaks the daemon on purpose: torn, errno, node, file,
+                     descriptor, hang (nothing)
   --help             this text
 
 Exit status: 0 success, or SKIP where nothing can be mounted; 1 failure, something
@@ -38,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) inotify: bool,
     pub(crate) seed: u64,
     pub(crate) stat: u64,
+    pub(crate) patience: u64,
+    pub(crate) broken: Vec<String>,
     pub(crate) help: bool,
 }
 
@@ -52,6 +59,8 @@ impl Default for Options {
             inotify: true,
             seed: now.map_or(0, |since| since.as_micros() as u64),
             stat: 10,
+            patience: 60,
+            broken: Vec::new(),
             help: false,
         }
     }
@@ -65,11 +74,25 @@ impl Options {
         if options.clients == 0 || options.stat == 0 {
             return Err("--clients and --stat want at least 1".to_owned());
         }
+        for name in &options.broken {
+            Broken::named(name)?;
+        }
         Ok(options)
+    }
+
+    /// Whether the daemon has this fault.
+    pub(crate) fn is_broken(&self, fault: Broken) -> bool {
+        let named = |name: &String| Broken::named(name) == Ok(fault);
+        self.broken.iter().any(named)
     }
 
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_secs(self.seconds)
+    }
+
+    /// One call for so long is a hang: callbacks block for less than a second.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience)
     }
 }
 
@@ -80,6 +103,7 @@ impl Settings for Options {
             ("--clients", &mut self.clients),
             ("--seed", &mut self.seed),
             ("--stat", &mut self.stat),
+            ("--patience", &mut self.patience),
         ]
     }
 
@@ -89,6 +113,10 @@ impl Settings for Options {
             ("--victims", &mut self.victims),
             ("--inotify", &mut self.inotify),
         ]
+    }
+
+    fn other(&mut self, name: &str) -> Option<&mut Vec<String>> {
+        (name == "--broken").then_some(&mut self.broken)
     }
 }
 
@@ -127,7 +155,8 @@ mod tests {
         for name in names.iter().chain(&switches) {
             assert!(helped.iter().any(|helped| helped == name), "{name}");
         }
-        assert_eq!(helped.len(), names.len() + switches.len() + 1, "--help");
+        // --help and --broken
+        assert_eq!(helped.len(), names.len() + switches.len() + 2);
     }
 
     #[test]
@@ -137,5 +166,6 @@ mod tests {
         assert!(parse("--seconds ten").unwrap_err().contains("ten"));
         assert!(parse("--stuck yes").unwrap_err().contains("yes"));
         assert!(parse("--clients 0").unwrap_err().contains("--clients"));
+        assert!(parse("--broken glass").unwrap_err().contains("glass"));
     }
 }

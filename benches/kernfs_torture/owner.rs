@@ -1,14 +1,17 @@
 //! The owner: removes and makes, renames, hides and shows, notifies, publishes, changes modes, while clients come and go.
 
 use std::collections::HashMap;
+use std::fs;
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use benches::dice::Dice;
 use kernfs::fuse::Mount;
-use kernfs::{Dir, Errno, File, Node, Result, Root, SetAttr, XattrHow};
+use kernfs::{Dir, Errno, File, Node, OpenFlags, Result, Root, SetAttr, XattrHow};
 
+use crate::controls::Broken;
 use crate::daemon::Daemon;
 use crate::names;
 use crate::text;
@@ -122,12 +125,33 @@ impl Owner {
             true => "long".to_owned(),
             false => names::file(self.dice.index(names::FILES)),
         };
+        self.keep_for_ever(&dir, &name);
         match dir.remove_by_name(&name) {
             Ok(()) if self.dice.one_in(3) => return Ok(()),
             Err(error) if error.errno() != Errno::ENOENT => return Err(error),
             _ => {}
         }
         self.make(&dir, &name)
+    }
+
+    /// What no owner should.
+    fn keep_for_ever(&self, dir: &Dir, name: &str) {
+        let options = &self.daemon.options;
+        let Some(node) = dir.find(name) else {
+            return;
+        };
+        if options.is_broken(Broken::File)
+            && let Some(file) = node.as_file()
+            && let Ok(open) = file.open(OpenFlags::READ)
+        {
+            mem::forget(open);
+        }
+        if options.is_broken(Broken::Descriptor) {
+            mem::forget(fs::File::open("/"));
+        }
+        if options.is_broken(Broken::Node) {
+            mem::forget(node);
+        }
     }
 
     fn rename(&mut self) -> Result<()> {

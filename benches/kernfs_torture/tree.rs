@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use benches::dice::Dice;
 use kernfs::{
@@ -10,6 +11,7 @@ use kernfs::{
     RootFlags, Seq, SyscallCx, SyscallOps, bin, ro, rw, wo,
 };
 
+use crate::controls::Broken;
 use crate::daemon::Daemon;
 use crate::names;
 use crate::text;
@@ -51,7 +53,10 @@ impl Text {
 
     /// Another text.
     pub(crate) fn publish(&self, dice: &mut Dice) {
-        let new = text::text(self.daemon.key, text::number(dice, self.long));
+        let mut new = text::text(self.daemon.key, text::number(dice, self.long));
+        if self.daemon.options.is_broken(Broken::Torn) {
+            new.truncate(new.len() / 2);
+        }
         *self.value.lock().unwrap_or_else(PoisonError::into_inner) = new;
     }
 }
@@ -70,6 +75,12 @@ impl Ops for Text {
     }
 
     fn show(&self, _: &mut Cx<'_>, (): &(), seq: &mut Seq) -> Result<()> {
+        if self.daemon.options.is_broken(Broken::Errno) {
+            return Err(Errno::EDEADLK.into());
+        }
+        while self.daemon.options.is_broken(Broken::Hang) {
+            thread::park();
+        }
         seq.put(&self.value.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(())
     }

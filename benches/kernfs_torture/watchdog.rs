@@ -13,8 +13,6 @@ use crate::sys;
 
 /// The exit status.
 const HUNG: i32 = 3;
-/// One call for so long is a hang: callbacks block for less than a second.
-const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// What is watched.
@@ -41,6 +39,7 @@ impl Drop for Over<'_> {
 pub(crate) fn watch(watched: &Watched<'_>) {
     let now = || Instant::now();
     let clients = watched.clients.len();
+    let patience = watched.daemon.options.patience();
     let mut seen: Vec<(Doing, Instant)> = (0..clients)
         .map(|client| (watched.progress.of(client), now()))
         .collect();
@@ -52,7 +51,7 @@ pub(crate) fn watch(watched: &Watched<'_>) {
             let doing = watched.progress.of(client);
             if doing != *last || ended {
                 (*last, *since) = (doing, now());
-            } else if since.elapsed() > PATIENCE {
+            } else if since.elapsed() > patience {
                 hang(
                     watched,
                     Some(client),
@@ -63,7 +62,7 @@ pub(crate) fn watch(watched: &Watched<'_>) {
         let count = watched.daemon.deeds.load(Relaxed);
         if count != deeds.0 {
             deeds = (count, now());
-        } else if deeds.1.elapsed() > PATIENCE {
+        } else if deeds.1.elapsed() > patience {
             hang(watched, None, &format!("owner: {}", watched.daemon.deed()));
         }
     }
@@ -93,7 +92,8 @@ fn hang(watched: &Watched<'_>, client: Option<usize>, what: &str) -> ! {
     }
     print!("{}", watched.daemon.faults);
     let seed = watched.daemon.options.seed;
-    println!("kernfs_torture: HANG: for {PATIENCE:?} {what}; --seed {seed}");
+    let patience = watched.daemon.options.patience();
+    println!("kernfs_torture: HANG: for {patience:?} {what}; --seed {seed}");
     sys::abort_mount(&watched.place.mount_point());
     for pid in watched.clients {
         sys::kill(*pid);
