@@ -173,3 +173,41 @@ impl Node {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Root;
+    use std::sync::mpsc;
+    use std::thread;
+
+    // Who had owned a file asked, the file was given away, and then he changed it.
+    #[test]
+    fn nobody_changes_a_node_between_the_question_and_the_change() {
+        let root = Root::new();
+        let node: Node = root.create_dir("dir", 0o755).unwrap().into();
+        let mode = |mode| SetAttr {
+            mode: Some(mode),
+            ..SetAttr::default()
+        };
+        let (asked, wait) = mpsc::channel();
+        let (done, is_done) = mpsc::channel();
+        let other = node.clone();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                wait.recv().unwrap();
+                other.setattr(&mode(0o700)).unwrap();
+                done.send(()).unwrap();
+            });
+            let may = |_: &Record| {
+                asked.send(()).unwrap();
+                // The other's change would come within these, if it could.
+                (0..1000).for_each(|_| thread::yield_now());
+                assert!(is_done.try_recv().is_err(), "changed meanwhile");
+                Ok(())
+            };
+            node.setattr_if(&mode(0o711), may).unwrap();
+        });
+        assert_eq!(node.stat().mode & 0o7777, 0o700, "the later one is left");
+    }
+}

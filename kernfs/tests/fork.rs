@@ -1,4 +1,4 @@
-//! A forked child beside its parent's tree: told so at once, whatever locks the parent's threads held.
+//! S20: a forked child beside its parent's tree: told so at once, whatever locks the parent's threads held.
 
 use std::io::SeekFrom;
 use std::sync::{Arc, Mutex, mpsc};

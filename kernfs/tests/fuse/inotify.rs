@@ -231,3 +231,45 @@ fn a_mount_that_somebody_else_had_detached_hung_at_its_end() {
         },
     );
 }
+
+/// R14: the kernel had the name of what was notified, and no parent for it: here it has neither.
+#[test]
+fn what_the_kernel_has_never_seen_was_notified_under_no_parent() {
+    let root = Root::new();
+    let other = root.clone();
+    with_options(
+        root,
+        &Options::new().inotify(true),
+        |root| {
+            let dir = root.create_dir("dir", 0o755).expect("new");
+            let dir = dir.create_dir("deeper", 0o755).expect("new");
+            drop((text(&dir, "gone", "29"), text(&dir, "speed", "30")));
+        },
+        |setup| {
+            let file = |path| setup.root.walk(path).and_then(|node| node.as_file());
+            let (gone, speed) = (file("dir/deeper/gone"), file("dir/deeper/speed"));
+            let (gone, speed) = (gone.expect("there"), speed.expect("there"));
+            // Nobody has looked up even the first component.
+            speed.notify();
+            gone.notify();
+            gone.remove().expect("there");
+            gone.notify();
+            setup.mount.flush();
+            // Who watches the top alone hears nothing of what is below; who watches it later hears the next one.
+            let mut watcher = Watcher::new();
+            watcher.add(&setup.path, libc::IN_ALL_EVENTS);
+            speed.notify();
+            setup.mount.flush();
+            assert_eq!(poll_now(&watcher.0, libc::POLLIN), 0);
+            let on_dir = watcher.add(&setup.at("dir/deeper"), libc::IN_MODIFY);
+            speed.notify();
+            let heard = watcher.read_n(1);
+            assert_eq!(heard, [(on_dir, libc::IN_MODIFY, "speed".to_owned())]);
+        },
+    );
+    // Nor is there a mount any more.
+    let speed = other
+        .walk("dir/deeper/speed")
+        .and_then(|node| node.as_file());
+    speed.expect("the tree stays").notify();
+}
