@@ -22,7 +22,7 @@ use crate::flags::{OpenFlags, PollFlags};
 use crate::mode::{Kind, Stat};
 use crate::node::{Dir, Node};
 use crate::ns::Ns;
-use crate::readdir::Entry;
+use crate::readdir::{EntryRef, Listing};
 use crate::step::step;
 use crate::sys::mounting as sys;
 
@@ -432,37 +432,37 @@ impl Adapter {
     }
 
     /// READDIR behind the offset `from`, until `emit` says that the reply is full. A removed directory has "." and
-    /// ".." only.
+    /// ".." only. `batch` is memory, to be used again.
     pub(super) fn readdir(
         &self,
         fh: u64,
         mut from: u64,
-        mut emit: impl FnMut(&Entry) -> bool,
+        batch: &mut Listing,
+        mut emit: impl FnMut(EntryRef<'_>) -> bool,
     ) -> Result<(), Errno> {
         let handle = self.handle(fh)?;
         let dir = handle.node.as_dir().ok_or(Errno::ENOTDIR)?;
         let parent = handle.node.parent();
         let above = parent.map_or(handle.id, |parent| parent.id());
         for (id, name, offset) in [(handle.id, &b"."[..], DOT), (above, b"..", DOT_DOT)] {
-            let entry = Entry {
+            let kind = Kind::Dir;
+            let entry = EntryRef {
+                name,
                 id,
-                kind: Kind::Dir,
-                name: name.to_vec(),
+                kind,
                 offset,
             };
-            if from < offset && !emit(&entry) {
+            if from < offset && !emit(entry) {
                 return Ok(());
             }
         }
         from = from.max(DOT_DOT);
         loop {
-            let batch = dir.readdir_ns(from, BATCH, self.ns_of(&dir));
-            for entry in &batch {
-                if !emit(entry) {
-                    return Ok(());
-                }
-                from = entry.offset;
+            dir.list(from, BATCH, self.ns_of(&dir), batch);
+            if !batch.iter().all(&mut emit) {
+                return Ok(());
             }
+            from = batch.end();
             if batch.len() < BATCH {
                 return Ok(());
             }

@@ -12,6 +12,7 @@ use crate::flags::{Has, PollFlags, RootFlags};
 use crate::mode::{Kind, SetAttr, Stat};
 use crate::node::{Dir, Node};
 use crate::ops::Ops;
+use crate::readdir::Listing;
 use crate::root::Root;
 use crate::seq::Seq;
 use crate::step::at_steps;
@@ -275,8 +276,8 @@ fn below_a_removed_directory() {
 fn list(adapter: &Adapter, fh: u64) -> Vec<String> {
     let mut names = Vec::new();
     adapter
-        .readdir(fh, 0, |entry| {
-            names.push(String::from_utf8_lossy(&entry.name).into_owned());
+        .readdir(fh, 0, &mut Listing::new(), |entry| {
+            names.push(String::from_utf8_lossy(entry.name).into_owned());
             true
         })
         .unwrap();
@@ -295,11 +296,11 @@ fn listings_go_on_where_they_stopped() {
     loop {
         let mut piece = Vec::new();
         adapter
-            .readdir(fh, from, |entry| {
+            .readdir(fh, from, &mut Listing::new(), |entry| {
                 if piece.len() == 7 {
                     return false;
                 }
-                piece.push((entry.name.clone(), entry.offset));
+                piece.push((entry.name.to_vec(), entry.offset));
                 true
             })
             .unwrap();

@@ -1,8 +1,8 @@
 //! Nodes in the protocol's terms: the attributes of a node, and a READDIR reply.
 
-use super::abi::{Dirent, Field, WireAttr};
+use super::abi::{Dirent, WireAttr};
 use crate::mode::{Kind, Stat};
-use crate::readdir::Entry;
+use crate::readdir::EntryRef;
 use crate::sys::mounting as sys;
 
 fn type_bits(kind: Kind) -> u32 {
@@ -50,7 +50,7 @@ impl<'a> Listing<'a> {
 
     /// Appends an entry; `false` if it did not fit. One that never will is left out: a reply without entries would be
     /// the end of the directory.
-    pub(super) fn add(&mut self, entry: &Entry) -> bool {
+    pub(super) fn add(&mut self, entry: EntryRef<'_>) -> bool {
         let len = (size_of::<Dirent>() + entry.name.len()).next_multiple_of(8);
         if len > self.limit {
             return true;
@@ -59,14 +59,15 @@ impl<'a> Listing<'a> {
         let (Ok(namelen), true) = (u32::try_from(entry.name.len()), end <= self.limit) else {
             return false;
         };
-        Dirent {
+        let header = Dirent {
             ino: entry.id,
             off: entry.offset,
             namelen,
             kind: type_bits(entry.kind) >> 12,
-        }
-        .put(self.out);
-        self.out.extend_from_slice(&entry.name);
+        };
+        self.out.reserve(len);
+        self.out.extend_from_slice(&header.to_bytes());
+        self.out.extend_from_slice(entry.name);
         self.out.resize(end, 0);
         true
     }
@@ -74,23 +75,26 @@ impl<'a> Listing<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::abi::Field as _;
     use super::*;
 
     #[test]
     fn entries_are_padded_and_limited() {
         let mut out = Vec::new();
         let mut listing = Listing::new(&mut out, 64);
-        let entry = |name: &[u8]| Entry {
-            id: 5,
-            kind: Kind::File,
-            name: name.to_vec(),
-            offset: 9,
+        let add = |listing: &mut Listing<'_>, name| {
+            listing.add(EntryRef {
+                id: 5,
+                kind: Kind::File,
+                name,
+                offset: 9,
+            })
         };
-        assert!(listing.add(&entry(b"x")));
-        assert!(listing.add(&entry(b"12345678")));
-        assert!(!listing.add(&entry(b"y")));
+        assert!(add(&mut listing, b"x"));
+        assert!(add(&mut listing, b"12345678"));
+        assert!(!add(&mut listing, b"y"));
         // It ended the listing, with all behind it.
-        assert!(listing.add(&entry(&[b'n'; 41])));
+        assert!(add(&mut listing, &[b'n'; 41]));
         assert_eq!(out.len(), 64);
         let first = Dirent::take(&mut &out[..]);
         assert_eq!(

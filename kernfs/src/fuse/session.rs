@@ -26,6 +26,7 @@ use super::table::News;
 use crate::cred::{Caller, Cancel, Cred};
 use crate::error::Errno;
 use crate::mode::Stat;
+use crate::readdir;
 use crate::slow::{RunningCallback, running_on};
 use crate::sys::mounting as sys;
 
@@ -63,6 +64,8 @@ struct Scratch {
     reply: Vec<u8>,
     /// What a READ is filled into. Not cleared: clients ask for much and get little.
     data: Vec<u8>,
+    /// Entries of a directory on their way into the reply.
+    batch: readdir::Listing,
 }
 
 /// What a request left in the reply buffer.
@@ -307,7 +310,11 @@ impl Session {
         cancel: &Cancel,
         scratch: &mut Scratch,
     ) -> Result<Outcome, i32> {
-        let Scratch { reply: out, data } = scratch;
+        let Scratch {
+            reply: out,
+            data,
+            batch,
+        } = scratch;
         let (id, who) = (header.nodeid, header.pid);
         let cred = Cred {
             uid: header.uid,
@@ -433,7 +440,7 @@ impl Session {
             }
             Request::Readdir { fh, offset, size } => {
                 let mut listing = Listing::new(out, size as usize);
-                tree.readdir(fh, offset, |entry| listing.add(entry))
+                tree.readdir(fh, offset, batch, |entry| listing.add(entry))
                     .map_err(Errno::raw)?;
             }
             Request::Poll { fh, kh } => {
