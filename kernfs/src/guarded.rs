@@ -1,11 +1,11 @@
 //! Running code of the user: a panic becomes EIO and a line on stderr, a count is checked.
 
 use core::panic::AssertUnwindSafe;
-use std::io::Write as _;
 use std::panic::catch_unwind;
 
 use crate::cx::Host;
 use crate::error::{Errno, Result};
+use crate::sys::say;
 
 /// Runs a callback. A panic is reported and becomes EIO.
 pub(crate) fn guarded<R>(op: &str, host: &dyn Host, run: impl FnOnce() -> R) -> Result<R> {
@@ -17,8 +17,7 @@ pub(crate) fn guarded<R>(op: &str, host: &dyn Host, run: impl FnOnce() -> R) -> 
             .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
             .unwrap_or("no text");
         let line = format!("{op} of {} panicked: {said}", host.path().escape_ascii());
-        // Not eprintln: it panics when stderr is closed. One write, so that lines do not mix.
-        let _ = std::io::stderr().write_all(format!("kernfs: {line}\n").as_bytes());
+        say(&format!("kernfs: {line}\n"));
         // A payload may panic when dropped, with another payload.
         if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             core::mem::forget(next);

@@ -10,7 +10,6 @@ use core::cell::Cell;
 use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -120,7 +119,7 @@ impl Queue {
     pub(crate) fn tell(&self, news: impl Fn(&dyn Watch)) {
         let guarded = |f: &mut dyn FnMut()| {
             if catch_unwind(AssertUnwindSafe(f)).is_err() {
-                let _ = std::io::stderr().write_all(b"kernfs: a listener panicked\n");
+                sys::say("kernfs: a listener panicked\n");
             }
         };
         let Some(watches) = self.watches() else {

@@ -2,9 +2,10 @@
 
 use core::panic::AssertUnwindSafe;
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::sys::say;
 
 /// What a poller is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Pollers {
         for poller in pollers.into_iter().flatten() {
             // The last one of a poller may go here: its drop is a user's code too.
             if catch_unwind(AssertUnwindSafe(move || poller.tell(news))).is_err() {
-                let _ = std::io::stderr().write_all(b"kernfs: a poller panicked\n");
+                say("kernfs: a poller panicked\n");
             }
         }
     }

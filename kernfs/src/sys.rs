@@ -193,6 +193,26 @@ fn owned(ret: libc::c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(ret) })
 }
 
+/// Tells something on stderr if that has room, or soon. Not by std: nobody may read stderr, which must hold up neither a
+/// callback's client nor the end of a mount, and whoever waits for room has std's lock. One write, so that lines do not mix.
+pub(crate) fn say(line: &str) {
+    /// In milliseconds, for a reader who is only slow.
+    const PATIENCE: libc::c_int = 10;
+    let mut item = libc::pollfd {
+        fd: libc::STDERR_FILENO,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: one pollfd, valid for reading and writing.
+    unsafe { libc::poll(&raw mut item, 1, PATIENCE) };
+    if item.revents & libc::POLLOUT != 0 {
+        // So much fits into a pipe that has room.
+        let len = line.len().min(libc::PIPE_BUF);
+        // SAFETY: the pointer and the length are within a string that lives over the call.
+        unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), len) };
+    }
+}
+
 // ---- the mount (feature `fuse`) ----
 
 #[cfg(feature = "fuse")]

@@ -6,13 +6,13 @@
 //! dropped.
 
 use core::fmt;
-use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::slot::{Begun, Slot};
 use crate::slow::RunningCallback;
+use crate::sys::say;
 
 /// A callback that has taken longer than its client was to wait; see
 /// [`Options::callback_limit`](super::Options::callback_limit).
@@ -62,7 +62,7 @@ pub(super) fn tell(hook: Option<&Hook>, late: &LateCallback) {
         // The thread must live: the next client waits for it.
         Some(hook) => drop(catch_unwind(AssertUnwindSafe(|| (hook.0)(late)))),
         None => {
-            let _ = std::io::stderr().write_all(format!("kernfs: {late}\n").as_bytes());
+            say(&format!("kernfs: {late}\n"));
         }
     }
 }

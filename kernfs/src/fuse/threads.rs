@@ -3,13 +3,12 @@
 //! A callback may block, and then its thread serves nobody else. If that goes for all of them, and none comes back for a
 //! while ([`super::load`]), another one is started, up to a limit; then that is told, and clients wait.
 
-use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::session::{Session, service_name};
 use crate::error::{Error, Result};
-use crate::sys::mounting as sys;
+use crate::sys::{mounting as sys, say};
 
 /// The threads that serve, and the one that sees to it that there are enough.
 #[derive(Debug)]
@@ -66,7 +65,7 @@ impl Service {
                 let line = format!(
                     "kernfs: all {n} service threads of a mount are in callbacks{late}, its clients wait; {why}\n"
                 );
-                let _ = std::io::stderr().write_all(line.as_bytes());
+                say(&line);
             }
             session.load.wait_for_progress(since);
         }

@@ -26,6 +26,8 @@ pub(crate) enum Mode {
     Forks,
     /// Waits for SIGTERM, and has few descriptors: see [`crate::descriptors`].
     RunsOut,
+    /// Waits for SIGTERM, with something to say on stderr: see [`crate::speechless`].
+    Complains,
 }
 
 impl Mode {
@@ -35,6 +37,7 @@ impl Mode {
             Self::Exits => "exits",
             Self::Forks => "forks",
             Self::RunsOut => "runs out",
+            Self::Complains => "complains",
         }
     }
 }
@@ -53,6 +56,9 @@ fn process() {
         descriptors::build(&root);
         options = options.threads(2).inotify(true);
     }
+    if mode == Mode::Complains.name() {
+        options = crate::speechless::build(&root);
+    }
     let mount = Mount::new(&root, path, &options).expect("the parent could");
     if mode == Mode::Forks.name() {
         // SAFETY: the child reads one byte and ends.
@@ -67,7 +73,7 @@ fn process() {
     }
     println!("{READY}");
     std::io::stdout().flush().expect("stdout");
-    let told = [Mode::Terminated, Mode::RunsOut].map(Mode::name);
+    let told = [Mode::Terminated, Mode::RunsOut, Mode::Complains].map(Mode::name);
     if !told.iter().any(|told| mode == *told) {
         let _ = std::io::stdin().read_line(&mut String::new());
     } else {
@@ -85,13 +91,19 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Returns when it is mounted. A file "pid" is in it.
     pub(crate) fn start(mode: Mode, path: &Path) -> Self {
+        Self::with_stderr(mode, path, Stdio::inherit())
+    }
+
+    /// The same with another stderr.
+    pub(crate) fn with_stderr(mode: Mode, path: &Path, stderr: Stdio) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("self"));
         command
             .args(["--exact", "daemon::process", "--nocapture"])
             .env(PATH, path)
             .env(MODE, mode.name())
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+            .stdout(Stdio::piped())
+            .stderr(stderr);
         // The test harness has threads before the daemon can block the signal in them.
         // SAFETY: sigset functions, pthread_sigmask and prctl are async-signal-safe.
         unsafe { command.pre_exec(prepare) };

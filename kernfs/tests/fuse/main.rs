@@ -24,6 +24,7 @@ mod permissions;
 mod poll;
 mod refused;
 mod removal;
+mod speechless;
 mod stress;
 mod stuck;
 mod unprivileged;
