@@ -232,7 +232,7 @@ pub(crate) mod mounting {
     use std::sync::atomic::{AtomicI32, Ordering};
 
     use super::set_mask;
-    pub(crate) use super::with_signals_blocked;
+    pub(crate) use super::{memfd, with_signals_blocked};
 
     /// Bits of the flags word of FUSE_OPEN, and of a poll mask, that this crate looks at.
     pub(crate) use libc::{
