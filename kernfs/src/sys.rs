@@ -560,6 +560,14 @@ pub(crate) mod mounting {
         set_mask(libc::SIG_BLOCK, &signal_set(&TERMINATION));
     }
 
+    /// A descriptor that can be read while one of them is pending.
+    pub(crate) fn termination_fd() -> io::Result<File> {
+        let set = signal_set(&TERMINATION);
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        // SAFETY: a valid set; -1 asks for a new descriptor.
+        super::owned(unsafe { libc::signalfd(-1, &raw const set, flags) }).map(File::from)
+    }
+
     /// Sleeps until one of them is pending, takes it, returns its number.
     pub(crate) fn wait_termination() -> io::Result<i32> {
         let set = signal_set(&TERMINATION);
@@ -569,6 +577,43 @@ pub(crate) mod mounting {
             0 => Ok(signal),
             error => Err(io::Error::from_raw_os_error(error)),
         }
+    }
+
+    /// The same; or 0 when `end` can be read. `signals` is the descriptor for them.
+    pub(crate) fn wait_termination_or(signals: &File, end: &File) -> io::Result<i32> {
+        let set = signal_set(&TERMINATION);
+        let now = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        loop {
+            // Not from the descriptor: it would have to be read as a struct.
+            // SAFETY: a valid set and time; nothing more is asked for about the signal.
+            let signal =
+                unsafe { libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const now) };
+            if signal > 0 {
+                return Ok(signal);
+            }
+            let mut items = [signals, end].map(|file| libc::pollfd {
+                fd: file.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            });
+            // SAFETY: two pollfds, valid for reading and writing.
+            match check(unsafe { libc::poll(items.as_mut_ptr(), 2, -1) }) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                Ok(()) if items[0].revents == 0 && items[1].revents != 0 => return Ok(0),
+                _ => {} // a signal, unless another thread takes it
+            }
+        }
+    }
+
+    /// Sends one of them to the calling thread, which has blocked it; its number.
+    #[cfg(test)]
+    pub(crate) fn hang_up() -> i32 {
+        // SAFETY: takes an integer, and runs no handler.
+        assert_eq!(unsafe { libc::raise(libc::SIGHUP) }, 0);
+        libc::SIGHUP
     }
 
     /// Runs `f` when the process ends by exit(3) or by returning from main.

@@ -91,4 +91,4 @@ pub use limit::LateCallback;
 pub use mount::Mount;
 pub use mountpoint::recover_stale;
 pub use options::Options;
-pub use signals::Termination;
+pub use signals::{Termination, TerminationHandle};
