@@ -58,7 +58,7 @@ const TABLE: &[Row] = &[
         (EPERM, "O_NOATIME on somebody else's file"),
         (
             ENODEV,
-            "taken for one that is opened again by a descriptor: open_by_handle_at(2) of it was told ESTALE just before",
+            "what sysfs says of a file that is removed between the walk and the open; here if it is taken for one that is opened again by a descriptor: a call of the same thread was told ESTALE of it and did not walk again (open_by_handle_at(2))",
         ),
     ]),
     by_path(Call::Create, &[EACCES, EISDIR, EEXIST, EINVAL])
