@@ -2,7 +2,9 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr::NonNull;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::sync::OnceLock;
 
 /// A shared library that is never closed: its threads and thread-locals outlive any scope we could prove.
@@ -35,6 +37,20 @@ pub fn membarrier() -> bool {
     };
     command(PRIVATE_EXPEDITED) == 0
         || (command(REGISTER_PRIVATE_EXPEDITED) == 0 && command(PRIVATE_EXPEDITED) == 0)
+}
+
+/// A new eventfd(2), read by who sleeps for it.
+///
+/// # Errors
+/// What the kernel says.
+pub fn eventfd() -> io::Result<File> {
+    // SAFETY: takes no memory of ours.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    if fd == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made by the kernel for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
 }
 
 /// Pins the calling thread to the `nth` CPU that the process may use, modulo their number; stays where it
@@ -112,7 +128,7 @@ pub struct Child(libc::pid_t);
 pub unsafe fn fork() -> Option<Child> {
     // SAFETY: by clause 1 the child does only what it may.
     let pid = unsafe { libc::fork() };
-    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+    assert!(pid >= 0, "fork: {}", io::Error::last_os_error());
     (pid != 0).then_some(Child(pid))
 }
 

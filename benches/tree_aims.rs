@@ -190,7 +190,7 @@ pub fn all(report: &Report) -> Vec<Aim> {
             unit: "us",
             ..at_most(
                 60.0,
-                "notify to wake-up through a mount (median)",
+                "notify to wake-up through a mount (median; hops alone: above)",
                 figure("mount_wake", MOUNT),
             )
         },

@@ -2,7 +2,7 @@
 //! what the protocol costs, and on another one, where it costs a wake-up of that CPU as well.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -24,6 +24,10 @@ use crate::trees::{ENTRIES, VALUE, Zero, name};
 pub const SAME: &str = "kernfs mount, same CPU";
 /// The name of one whose threads run on another CPU.
 pub const OTHER: &str = "kernfs mount, other CPU";
+
+/// The hops that a wake-up through a mount takes, each one eventfd; see [`hops`].
+const HOPS_SAME: &str = "its hops by eventfd, same CPU";
+const HOPS_OTHER: &str = "its hops by eventfd, other CPU";
 
 /// Entries of the long list.
 const MANY: usize = 100_000;
@@ -302,6 +306,45 @@ fn wakes(there: &[(&'static str, Mounted)], effort: Effort, report: &mut Report)
                 chart.add(name, Some(us));
             }
         }
+        for (name, cpu) in [(HOPS_SAME, 0), (HOPS_OTHER, 1)] {
+            match hops(samples, cpu) {
+                Ok(all) => all.into_iter().for_each(|us| chart.add(name, Some(us))),
+                Err(error) => report.skip(format!("{name}: {error}")),
+            }
+        }
     }
     report.groups.push(Group::single(chart));
+}
+
+/// What no daemon can do without, and nothing else: who notifies wakes a thread of the daemon, which wakes the client, which
+/// asks another thread of the daemon for the state, and is woken by the answer. The daemon's threads are on a CPU.
+fn hops(samples: u64, cpu: usize) -> io::Result<Vec<f64>> {
+    let hop = sys::eventfd;
+    let (notified, woken, asked, answered) = (&hop()?, &hop()?, &hop()?, &hop()?);
+    let send = |hop: &File, n: u64| _ = (&*hop).write(&n.to_ne_bytes());
+    let receive = |hop: &File| {
+        let mut n = [0; 8];
+        _ = (&*hop).read(&mut n);
+        u64::from_ne_bytes(n)
+    };
+    // More than one is the end.
+    let relay = |from: &File, to: &File| {
+        sys::pin(cpu);
+        while receive(from) == 1 {
+            send(to, 1);
+        }
+    };
+    Ok(thread::scope(|scope| {
+        scope.spawn(|| relay(notified, woken));
+        scope.spawn(|| relay(asked, answered));
+        let sleep = || {
+            receive(woken);
+            send(asked, 1);
+            receive(answered);
+        };
+        let all = wake::latencies(samples, sleep, || (), || send(notified, 1));
+        send(notified, 2);
+        send(asked, 2);
+        all
+    }))
 }
