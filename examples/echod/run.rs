@@ -139,7 +139,7 @@ impl<F: FnOnce()> Drop for OnDrop<F> {
     }
 }
 
-/// A thread that takes signals as they come. It is not joined: it sleeps in sigwait(3) until the process ends.
+/// A thread that takes signals as they come. It is not joined: it waits until the process ends.
 fn signals(blocked: Termination) -> io::Result<Receiver<i32>> {
     let (sender, signals) = mpsc::channel();
     thread::Builder::new()
