@@ -53,14 +53,20 @@ impl Node {
     }
 
     /// What O_TRUNC does through a mount, as in sysfs: the size stays, the times of change do not. Not told to
-    /// listeners: the kernel of that mount asks anew by itself, and to be told so while it asks would have it show the
-    /// size of an empty file.
+    /// the listener at this address, that mount's: its kernel asks anew by itself, and to be told so while it asks would
+    /// have it show the size of an empty file.
     #[cfg(feature = "fuse")]
-    pub(crate) fn was_truncated(&self) {
+    pub(crate) fn was_truncated(&self, but: usize) {
         // In a forked child there is no mount.
         let _ = self.0.update(|record| {
             record.touch(mode::now());
             Ok(())
+        });
+        let id = self.id();
+        self.0.tree.queue.tell(|watch| {
+            if core::ptr::from_ref(watch).addr() != but {
+                watch.attributes_changed(id);
+            }
         });
     }
 

@@ -14,7 +14,8 @@ pub trait Watch: Send + Sync + 'static {
     fn removed(&self, parent: u64, name: &[u8], node: u64);
     /// A file was notified, once or more often since the last call.
     fn notified(&self, file: u64);
-    /// Mode, owner or times of node `id` are others: [`Node::setattr`](crate::Node::setattr). By default nothing.
+    /// Mode, owner or times of node `id` are others: [`Node::setattr`](crate::Node::setattr), or O_TRUNC through a mount. By
+    /// default nothing.
     /// Times that move with a directory's entries are not told; the entries are.
     fn attributes_changed(&self, id: u64) {
         let _ = id;

@@ -9,7 +9,7 @@
 //!
 //! Left out: mmap, which the kernel does not hand on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::abi;
@@ -38,6 +38,8 @@ pub(super) struct Adapter {
     stale: Mutex<Vec<News>>,
     /// Whether there are; stored with the lock.
     has_stale: AtomicBool,
+    /// Where the listener of this mount is, 0 if there is none.
+    listener: AtomicUsize,
 }
 
 /// Directory offsets of "." and ".."; the tree's own keys are larger.
@@ -57,7 +59,15 @@ impl Adapter {
             retries: Retries::default(),
             stale: Mutex::default(),
             has_stale: AtomicBool::new(false),
+            listener: AtomicUsize::new(0),
         }
+    }
+
+    /// The listener that tells the kernel of this mount. It lives as long as the mount.
+    pub(super) fn told_by<L>(&self, listener: &Arc<L>) {
+        // Relaxed: no request was read yet. It is compared only.
+        self.listener
+            .store(Arc::as_ptr(listener).addr(), Ordering::Relaxed);
     }
 
     /// What the kernel knows.
@@ -331,7 +341,7 @@ impl Adapter {
             match file.open_admitted(access, cred) {
                 Ok(file) => {
                     if flags & sys::O_TRUNC != 0 {
-                        node.was_truncated();
+                        node.was_truncated(self.listener.load(Ordering::Relaxed));
                     }
                     Ok(self.handles.insert(id, node, Some(file)))
                 }

@@ -210,12 +210,14 @@ impl Live {
             true => Some((Arc::default(), place.way_in()?)),
             false => None,
         };
-        let watching = root.watch(Arc::new(Listener {
+        let listener = Arc::new(Listener {
             notifier: Arc::clone(&notifier),
             adapter: Arc::clone(&adapter),
             channel: Arc::clone(&channel),
             poker: poker.as_ref().map(|(poker, _)| Arc::clone(poker)),
-        }))?;
+        });
+        adapter.told_by(&listener);
+        let watching = root.watch(listener)?;
 
         let session = Arc::new(Session::new(
             Arc::clone(&adapter),

@@ -1,6 +1,6 @@
 //! Mounts of one tree that come and go while it changes.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -72,5 +72,38 @@ fn mounts_come_and_go_beside_notifications_and_removals() {
             }
         });
         assert_eq!(root.stats().open_files, 0);
+    });
+}
+
+// The other mount showed the times from before, for as long as its kernel remembered them.
+#[test]
+fn a_file_that_is_truncated_through_one_mount_has_its_new_times_in_another() {
+    with_dir(|_| {
+        let root = Root::new();
+        text(&root, "speed", "30");
+        let dirs = [TempDir::new(), TempDir::new()];
+        let mounts = dirs
+            .each_ref()
+            .map(|dir| Mount::new(&root, &dir.0, &Options::new()).expect("a bare directory"));
+        let stat = |mount: &Mount| fs::metadata(mount.path().join("speed")).expect("there");
+        let before = mounts.each_ref().map(|mount| stat(mount).modified().ok());
+        let speed = mounts[0].path().join("speed");
+        let mut options = OpenOptions::new();
+        drop(
+            options
+                .write(true)
+                .truncate(true)
+                .open(speed)
+                .expect("there"),
+        );
+        mounts[1].flush();
+        for (mount, before) in mounts.iter().zip(before) {
+            let now = stat(mount);
+            assert_ne!(now.modified().ok(), before);
+            assert_eq!(now.len(), 4096);
+        }
+        for mount in mounts {
+            mount.unmount().expect("ours");
+        }
     });
 }
