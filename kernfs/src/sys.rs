@@ -1,4 +1,5 @@
-//! Every system and libc call of this crate. Nothing else says `libc::`, nothing else is unsafe.
+//! Every system and libc call of this crate. Nothing else says `libc::`, nothing else is unsafe. In one file however
+//! long, so that there is one place to look for that.
 //!
 //! The wrappers add no policy: they turn errno into a value and keep pointers inside. What std
 //! already does safely (open with CLOEXEC, read, vectored write) is left to std.
