@@ -84,6 +84,7 @@ mod attr;
 mod attrs;
 mod bell;
 mod bin;
+mod caught;
 mod changes;
 mod create;
 mod cred;

@@ -10,12 +10,12 @@ use core::cell::Cell;
 use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use urcu::Event;
 
+use crate::caught::caught_and_told;
 use crate::error::{Errno, Error, Result};
 use crate::pending::Pending;
 use crate::pollers::{News, Pollers};
@@ -117,20 +117,14 @@ impl Queue {
     /// Tells the listeners. No lock is held. One that panics is told, and keeps neither the others from it nor the
     /// caller from going on.
     pub(crate) fn tell(&self, news: impl Fn(&dyn Watch)) {
-        let guarded = |f: &mut dyn FnMut()| {
-            if catch_unwind(AssertUnwindSafe(f)).is_err() {
-                sys::say("kernfs: a listener panicked\n");
-            }
-        };
         let Some(watches) = self.watches() else {
             return;
         };
         for (_, watch) in watches.iter() {
-            guarded(&mut || news(&**watch));
+            let _ = caught_and_told("a listener", || news(&**watch));
         }
-        let mut watches = Some(watches);
         // The last ones of listeners may go here: their drops are the user's code too.
-        guarded(&mut || drop(watches.take()));
+        let _ = caught_and_told("a listener", || drop(watches));
     }
 
     /// Adds a listener; the first one starts the worker.

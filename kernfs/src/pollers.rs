@@ -1,11 +1,9 @@
 //! Who waits for single files: tasks, event descriptors, callbacks. Told by a tree's notify worker.
 
-use core::panic::AssertUnwindSafe;
 use std::collections::HashMap;
-use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::sys::say;
+use crate::caught::caught_and_told;
 
 /// What a poller is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +58,9 @@ impl Pollers {
     pub(crate) fn tell(&self, file: u64, news: News) {
         let pollers = self.lock().get(&file).cloned();
         for poller in pollers.into_iter().flatten() {
-            // The last one of a poller may go here: its drop is a user's code too.
-            if catch_unwind(AssertUnwindSafe(move || poller.tell(news))).is_err() {
-                say("kernfs: a poller panicked\n");
-            }
+            let _ = caught_and_told("a poller", || poller.tell(news));
+            // The last one may go here: its drop is a user's code too.
+            let _ = caught_and_told("a poller", || drop(poller));
         }
     }
 }

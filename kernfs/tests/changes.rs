@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use common::{Checked, Random, errno, text};
-use kernfs::{Errno, File, OpenFile, OpenFlags, PollFlags, Root, ro};
+use common::{Bomb, Checked, Random, errno, text};
+use kernfs::{Errno, File, OpenFile, OpenFlags, PollFlags, Root, Watch, ro};
 
 /// Wakes a thread that runs a future.
 struct Unpark(thread::Thread);
@@ -267,6 +267,41 @@ fn a_poller_that_panics_or_ends_itself_holds_nobody_up() {
         told.recv().unwrap();
     }
     assert!(own.lock().unwrap().is_none());
+}
+
+/// It tells of everything by a panic whose payload panics when it is dropped.
+struct Bombs;
+
+impl Watch for Bombs {
+    fn added(&self, _: u64, _: &[u8]) {
+        Bomb::throw();
+    }
+    fn removed(&self, _: u64, _: &[u8], _: u64) {
+        Bomb::throw();
+    }
+    fn notified(&self, _: u64) {
+        Bomb::throw();
+    }
+}
+
+#[test]
+fn a_panic_whose_payload_panicked_too_ended_the_notify_worker() {
+    let root = Root::new();
+    let watching = root.watch(Arc::new(Bombs)).unwrap();
+    let (first, _) = counter(&root, "first");
+    let (other, _) = counter(&root, "other");
+    let open = [&first, &other].map(|file| file.open(OpenFlags::READ).unwrap());
+    open.iter().for_each(|open| drop(text(open)));
+    let _bomb = open[0].on_change(|_| Bomb::throw()).unwrap();
+    let fd = open[1].change_fd().unwrap();
+    for _ in 0..3 {
+        first.notify();
+        watching.flush();
+        other.notify();
+        watching.flush();
+        assert!(fd.clear());
+    }
+    first.remove().unwrap();
 }
 
 /// S6, S7: pollers come and go, files are opened and closed, while others notify.

@@ -7,6 +7,7 @@ use std::path::Path;
 /// From the ground up.
 const FLOORS: &[&[&str]] = &[
     &["sys", "atomic", "docs"],
+    &["caught"],
     &["slow", "order"],
     &[
         "error", "flags", "held", "active", "bell", "life", "pending", "locks", "watch", "ns",

@@ -6,11 +6,11 @@
 //! dropped.
 
 use core::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::slot::{Begun, Slot};
+use crate::caught::caught_and_told;
 use crate::slow::RunningCallback;
 use crate::sys::say;
 
@@ -60,10 +60,8 @@ impl fmt::Debug for Hook {
 pub(super) fn tell(hook: Option<&Hook>, late: &LateCallback) {
     match hook {
         // The thread must live: the next client waits for it.
-        Some(hook) => drop(catch_unwind(AssertUnwindSafe(|| (hook.0)(late)))),
-        None => {
-            say(&format!("kernfs: {late}\n"));
-        }
+        Some(hook) => drop(caught_and_told("a hook", || (hook.0)(late))),
+        None => say(&format!("kernfs: {late}\n")),
     }
 }
 

@@ -4,7 +4,6 @@
 //! still read; more where all of them block ([`super::threads`]). A blocked client that gets a signal is answered EINTR at once; the callback is told through
 //! `Cx::interrupted`, and what it answers in the end is dropped.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use super::options::Options;
 use super::request::{self, Request};
 use super::slot::Slot;
 use super::table::News;
+use crate::caught::caught;
 use crate::cred::{Caller, Cancel, Cred};
 use crate::error::Errno;
 use crate::mode::Stat;
@@ -199,8 +199,7 @@ impl Session {
     /// Callbacks that panic are caught where they are called; this is for what a user's value does when it
     /// is dropped. The thread must live: a mount without service threads hangs its clients.
     fn guarded(&self, slot: &Slot, bytes: &[u8], scratch: &mut Scratch) {
-        let run = AssertUnwindSafe(|| self.one(slot, bytes, scratch));
-        if catch_unwind(run).is_err()
+        if caught(|| self.one(slot, bytes, scratch)).is_err()
             && !slot.end()
             && let Some(header) = InHeader::take(&mut &bytes[..])
         {

@@ -196,3 +196,18 @@ impl Drop for Sets<'_> {
         self.0.store(true, SeqCst);
     }
 }
+
+/// What a panic throws, and panics itself when it is dropped.
+pub(crate) struct Bomb;
+
+impl Bomb {
+    pub(crate) fn throw() -> ! {
+        std::panic::resume_unwind(Box::new(Self))
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        Self::throw();
+    }
+}

@@ -20,6 +20,7 @@ mod listing;
 mod mountpoint;
 mod mounts;
 mod moved;
+mod panics;
 mod permissions;
 mod poll;
 mod refused;
