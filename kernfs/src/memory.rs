@@ -178,7 +178,9 @@ impl Memory {
         match new {
             Ok(new) => {
                 let old = core::mem::replace(file, new);
-                let _ = old.set_len(0); // shrinking a memfd without seals cannot fail
+                if let Err(error) = old.set_len(0) {
+                    lost("whoever had a descriptor keeps what was in it", error);
+                }
             }
             Err(error) => {
                 let _ = file.set_len(0);

@@ -118,10 +118,26 @@ pub(crate) fn with_signals_blocked<T>(f: impl FnOnce() -> T) -> T {
     out
 }
 
-/// A new memfd without seals: nobody can forbid to shrink it.
+/// A new memfd that nobody can seal: nobody can forbid to shrink it, or its owner to write to it.
 pub(crate) fn memfd(name: &CStr) -> io::Result<File> {
-    // SAFETY: a NUL-terminated string that lives over the call.
-    owned(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) }).map(File::from)
+    let create = |flags| {
+        // SAFETY: a NUL-terminated string that lives over the call.
+        owned(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | flags) })
+    };
+    // Where the sysctl vm.memfd_noexec is 2 there are no others; kernels before 6.3 do not know the flag.
+    let file = create(libc::MFD_NOEXEC_SEAL).or_else(|_| create(0))?;
+    forbid_seals(&file)?;
+    Ok(file.into())
+}
+
+/// Whoever has a memfd may seal it, if it was made without execute permission: by that flag, or by the sysctl alone.
+fn forbid_seals(file: &OwnedFd) -> io::Result<()> {
+    // SAFETY: an open descriptor; takes integers.
+    let ret = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SEAL) };
+    match io::Error::last_os_error() {
+        error if ret == -1 && error.raw_os_error() != Some(libc::EPERM) => Err(error),
+        _ => Ok(()), // EPERM: it was made as one that is not to be sealed
+    }
 }
 
 /// Another description of the same file, open for reading only.

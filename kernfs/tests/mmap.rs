@@ -143,6 +143,31 @@ fn a_mapping_keeps_the_file_open_and_dies_with_the_node() {
 }
 
 #[test]
+fn whoever_was_given_memory_sealed_it_against_its_owner() {
+    let root = Root::new();
+    let (file, memory, ..) = mapped(&root);
+    let open = file.open(OpenFlags::RDWR).unwrap();
+    let foreign = StdFile::from(
+        open.mmap(0, SIZE, OpenFlags::RDWR)
+            .unwrap()
+            .share()
+            .unwrap(),
+    );
+    for seal in [
+        libc::F_SEAL_FUTURE_WRITE,
+        libc::F_SEAL_SHRINK,
+        libc::F_SEAL_GROW,
+    ] {
+        // SAFETY: an open descriptor; takes integers.
+        let ret = unsafe { libc::fcntl(foreign.as_raw_fd(), libc::F_ADD_SEALS, seal) };
+        assert_eq!(ret, -1, "{seal}");
+    }
+    memory.write_at(b"owner", 0).unwrap();
+    file.remove().unwrap();
+    assert_eq!(foreign.metadata().unwrap().len(), 0);
+}
+
+#[test]
 fn a_descriptor_ends_with_the_last_open_file_that_gave_it() {
     let root = Root::new();
     let (file, memory, ..) = mapped(&root);
