@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::caught::caught_and_told;
 use crate::node::Node;
 use crate::open::OpenFile;
 
@@ -114,6 +115,9 @@ impl Handles {
     /// Closes everything: the connection has ended.
     pub(super) fn clear(&self) {
         let all = std::mem::take(&mut *self.lock());
-        drop(all);
+        // One by one: that is the user's code, and one that panics keeps no other one open.
+        for handle in all.by_fh.into_values() {
+            let _ = caught_and_told("the close of a file", || drop(handle));
+        }
     }
 }

@@ -1,16 +1,16 @@
 //! Panics whose payload panics as well, when it is dropped: no thread of the mount ends by them.
 
-use std::fs;
-use std::panic::resume_unwind;
+use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use kernfs::fuse::Options;
+use kernfs::fuse::{Mount, Options};
 use kernfs::{Cx, Has, Ops, Result, Root, Seq};
 
 use crate::stuck::{Opens, Stuck};
-use crate::support::{errno, text, with_options};
+use crate::support::{errno, text, with_dir, with_options};
 
 /// What a panic throws, and panics itself when it is dropped.
 struct Bomb;
@@ -73,6 +73,24 @@ fn an_open_file_that_panicked_when_it_was_closed_ended_a_service_thread() {
             }
             assert_eq!(setup.read("speed"), "30\n");
         }
+    });
+}
+
+#[test]
+fn an_open_file_that_panicked_when_it_was_closed_kept_the_others_open_at_the_end() {
+    with_dir(|path| {
+        let root = Root::new();
+        let bombs = Bombs::default();
+        root.create_file("bomb", 0o444, 0, bombs.clone())
+            .expect("new");
+        let mount = Mount::new(&root, path, &Options::new()).expect("it worked before");
+        let at = path.join("bomb");
+        let files: Vec<_> = (0..21).map(|_| File::open(&at).expect("served")).collect();
+        match catch_unwind(AssertUnwindSafe(|| mount.unmount())) {
+            Ok(ended) => ended.expect("ours"),
+            Err(bomb) => std::mem::forget(bomb), // not all are closed
+        }
+        assert_eq!(bombs.0.load(SeqCst), files.len());
     });
 }
 
