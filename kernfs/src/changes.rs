@@ -133,6 +133,8 @@ impl OpenFile {
     /// Calls `f` when the file is notified (with [`PollFlags::CHANGED`]) and when the node is gone (with
     /// [`PollFlags::DEAD`]), until the result is dropped.
     ///
+    /// The end is told before the removal waits for the callbacks that run: one of them may wait for `f`.
+    ///
     /// `f` runs on the tree's notify worker, which it holds up; notifications that come meanwhile are merged,
     /// the last is not lost. A change before this call is not told: read the file after it. A call that had
     /// begun may still end after the drop.

@@ -33,7 +33,7 @@ pub(crate) struct Queue {
     pending: Pending,
     /// Who waits for single files.
     pub(crate) pollers: Pollers,
-    /// Files that were drained, whose pollers have to hear of it.
+    /// Files that were deactivated, whose pollers have to hear of it.
     gone: Mutex<Vec<u64>>,
     /// Held by the worker: one that is started again begins when the last one has ended.
     working: Mutex<()>,
@@ -87,10 +87,11 @@ impl Queue {
         self.pending.push(ticket);
     }
 
-    /// Has the pollers of a drained file told. For any context that may take a lock; the callbacks are the
+    /// Has the pollers of a deactivated file told. For any context that may take a lock; the callbacks are the
     /// worker's.
     pub(crate) fn push_gone(&self, file: u64) {
-        // Who registers a poller after this finds the node drained: he adds it, then looks.
+        // Who registers a poller adds it, then looks at the node: he finds that deactivated, or he is found here. The
+        // lock of the pollers orders the two.
         if self.pending.is_heard() && self.pollers.has(file) {
             self.gone().push(file);
             self.pending.wake();

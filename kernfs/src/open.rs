@@ -294,7 +294,6 @@ pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
         on.bell.ring(&guard);
         files
     };
-    node.tree.queue.push_gone(node.id);
     for memory in mapped.iter().filter_map(|of| of.memory.get()) {
         memory.revoke();
     }

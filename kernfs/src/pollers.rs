@@ -10,7 +10,7 @@ use crate::caught::caught_and_told;
 pub(crate) enum News {
     /// The file was notified, once or more often since the last time.
     Changed,
-    /// The node was drained.
+    /// The node was deactivated: it is removed or hidden.
     Gone,
 }
 

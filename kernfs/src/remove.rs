@@ -96,11 +96,12 @@ pub(crate) fn remove_in_drop(node: &Arc<Inner>, place: &'static Location<'static
     }
 }
 
-/// Who waits in `wait_event` holds no reference, so nobody waits for him; but he has to hear that the node was
+/// Who waits for a change holds no reference, so nobody waits for him; but he has to hear that the node was
 /// deactivated. First of all: a callback may wait for what he will do.
 pub(crate) fn signal(node: &Inner) {
     if let Some(file) = node.file() {
         file.signal();
+        node.tree.queue.push_gone(node.id);
     }
 }
 

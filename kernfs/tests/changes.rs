@@ -11,7 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Bomb, Checked, Random, errno, text};
-use kernfs::{Errno, File, OpenFile, OpenFlags, PollFlags, Root, Watch, ro};
+use kernfs::{
+    Cx, Errno, File, Has, OpenFile, OpenFlags, Ops, PollFlags, Result, Root, Seq, Watch, ro,
+};
 
 /// Wakes a thread that runs a future.
 struct Unpark(thread::Thread);
@@ -302,6 +304,91 @@ fn a_panic_whose_payload_panicked_too_ended_the_notify_worker() {
         assert!(fd.clear());
     }
     first.remove().unwrap();
+}
+
+/// Its `write` waits until somebody who waits for the file was told of its end.
+struct WaitsForPoller {
+    inside: mpsc::SyncSender<()>,
+    told: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Ops for WaitsForPoller {
+    const HAS: Has = Has::SHOW.with(Has::WRITE);
+    type Open = ();
+    fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn show(&self, _: &mut Cx<'_>, (): &(), _: &mut Seq) -> Result<()> {
+        Ok(())
+    }
+    fn write(&self, _: &mut Cx<'_>, (): &(), data: &[u8], _: u64) -> Result<usize> {
+        self.inside.send(()).unwrap();
+        // Not without an end: it is to fail, and not to hang.
+        let told = self.told.lock().unwrap();
+        told.recv_timeout(Duration::from_secs(20))
+            .map_err(|_| Errno::ETIMEDOUT)?;
+        Ok(data.len())
+    }
+}
+
+/// Says that it was called.
+struct Says(mpsc::Sender<()>);
+
+impl Wake for Says {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.send(());
+    }
+}
+
+#[test]
+fn a_removal_waited_for_a_callback_that_waited_for_a_poller_of_its_file() {
+    for (way, hides) in [(0, false), (1, false), (2, false), (0, true)] {
+        let root = Root::new();
+        let (inside, is_inside) = mpsc::sync_channel(0);
+        let (tells, told) = mpsc::channel();
+        let told = Mutex::new(told);
+        let ops = WaitsForPoller { inside, told };
+        let file = root.create_file("f", 0o600, 0, ops).unwrap();
+        let open = file.open(OpenFlags::READ).unwrap();
+        text(&open);
+        thread::scope(|s| {
+            let mut future = pin!(open.changed());
+            let mut callback = None;
+            match way {
+                0 => {
+                    let tell = move |flags| {
+                        assert_eq!(flags, PollFlags::DEAD);
+                        tells.send(()).unwrap();
+                    };
+                    callback = Some(open.on_change(tell).unwrap());
+                }
+                1 => {
+                    let fd = open.change_fd().unwrap();
+                    s.spawn(move || {
+                        assert!(is_readable(&fd, -1));
+                        tells.send(()).unwrap();
+                    });
+                }
+                _ => {
+                    let waker = Waker::from(Arc::new(Says(tells)));
+                    let first = future.as_mut().poll(&mut Context::from_waker(&waker));
+                    assert!(first.is_pending());
+                }
+            }
+            let writer = file.open(OpenFlags::WRITE).unwrap();
+            let write = s.spawn(move || writer.write_at(b"x", 0));
+            is_inside.recv().unwrap();
+            match hides {
+                true => file.hide().unwrap(),
+                false => file.remove().unwrap(),
+            }
+            assert_eq!(write.join().unwrap().map_err(|e| e.errno()), Ok(1));
+            if way == 2 {
+                assert_eq!(errno(block_on(future)), Errno::ENODEV);
+            }
+            drop(callback);
+        });
+    }
 }
 
 /// S6, S7: pollers come and go, files are opened and closed, while others notify.
