@@ -153,6 +153,11 @@ impl Queue {
         self.process == sys::process()
     }
 
+    /// Whether this thread is the worker, or one that ends.
+    fn is_on_this_thread(&self) -> bool {
+        ptr::eq(WORKS_FOR.get(), self)
+    }
+
     /// The registry, for who comes.
     ///
     /// # Errors
@@ -259,11 +264,16 @@ impl Drop for User {
 }
 
 impl Watching {
-    /// Waits until all that was notified before this call has been told to the listeners. Must not be
-    /// called from one. In a forked child, where nobody tells anything, it returns at once.
+    /// Waits until all that was notified before this call has been told to the listeners. On the thread that tells
+    /// them, in a listener's [`notified`](crate::Watch::notified) or an [`on_change`](crate::OpenFile::on_change)
+    /// callback, it would wait for itself: there it returns at once, as in a forked child, where nobody tells anything.
+    ///
+    /// Notifications of one file at one time are told as one, when the first of them is queued. So while another thread
+    /// is *inside* [`notify`](crate::File::notify) of a file, or is interrupted there by a signal, what was notified of
+    /// that file meanwhile is told when that one goes on, be it after this call.
     pub fn flush(&self) {
         let queue = &self.queue;
-        if !queue.is_ours() {
+        if !queue.is_ours() || queue.is_on_this_thread() {
             return;
         }
         let start = queue.passes.value();
@@ -295,7 +305,7 @@ impl Drop for Watching {
         // A listener that drops the registration runs on a worker: that one ends by itself, and another one that was
         // started since then waits for its end.
         if let Some(Worker { thread, .. }) = worker
-            && !ptr::eq(WORKS_FOR.get(), &*self.queue)
+            && !self.queue.is_on_this_thread()
         {
             let _ = thread.join();
         }

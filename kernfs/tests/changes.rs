@@ -391,6 +391,36 @@ fn a_removal_waited_for_a_callback_that_waited_for_a_poller_of_its_file() {
     }
 }
 
+#[test]
+fn a_poller_that_flushed_waited_for_itself() {
+    let root = Root::new();
+    let (file, _) = counter(&root, "f");
+    let watching = Arc::new(root.watch(Arc::new(Nobody)).unwrap());
+    let open = file.open(OpenFlags::READ).unwrap();
+    let (sender, told) = mpsc::channel();
+    let flushed = Arc::clone(&watching);
+    let callback = open.on_change(move |_| {
+        flushed.flush();
+        sender.send(()).unwrap();
+    });
+    let callback = callback.unwrap();
+    for _ in 0..3 {
+        file.notify();
+        told.recv().unwrap();
+    }
+    watching.flush();
+    drop(callback);
+}
+
+/// It listens to nothing.
+struct Nobody;
+
+impl Watch for Nobody {
+    fn added(&self, _: u64, _: &[u8]) {}
+    fn removed(&self, _: u64, _: &[u8], _: u64) {}
+    fn notified(&self, _: u64) {}
+}
+
 /// S6, S7: pollers come and go, files are opened and closed, while others notify.
 #[test]
 fn pollers_come_and_go_in_a_storm() {

@@ -131,7 +131,9 @@ impl Mount {
     /// Waits until the kernel knows of every change and every notification of the tree made before the
     /// call: names that are gone cannot be stat'ed any more, pollers are woken. For tests, mostly.
     ///
-    /// What inotify hears ([`Options::inotify`]) may come later.
+    /// What inotify hears ([`Options::inotify`]) may come later. So may a notification that another thread is making at
+    /// this moment; and all of them where this is called by what runs on the tree's notify worker. See
+    /// [`Watching::flush`](crate::Watching::flush).
     ///
     /// Not from a callback that was called through the mount, nor with a lock held that one of
     /// [`SyscallOps`](crate::SyscallOps) takes: the kernel holds a directory's lock meanwhile, which the news waits for.
