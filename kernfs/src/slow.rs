@@ -6,11 +6,11 @@
 use core::fmt;
 use core::panic::Location;
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::caught::caught_and_told;
 use crate::sys;
 
 /// Callbacks inside each other that are noted of one thread.
@@ -179,8 +179,8 @@ static AFTER_MS: AtomicU64 = AtomicU64::new(10_000);
 /// Files with [`Has::MAY_BLOCK`](crate::Has::MAY_BLOCK) are given ten times as long. Without a hook a line is
 /// written to stderr, after 10 seconds.
 ///
-/// `hook` runs on the removing thread, without a lock of this crate. It may let the callback end; it must not
-/// panic. Times are in whole milliseconds, 1 at least.
+/// `hook` runs on the removing thread, without a lock of this crate. It may let the callback end. If it panics that is
+/// told on stderr, and the removal goes on. Times are in whole milliseconds, 1 at least.
 pub fn on_slow_removal(after: Duration, hook: impl Fn(&SlowRemoval) + Send + Sync + 'static) {
     let old = HOOK
         .lock()
@@ -232,10 +232,9 @@ pub(crate) fn report(
     };
     let hook = HOOK.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match hook {
-        Some(hook) => hook(&report),
-        None => {
-            let _ = std::io::stderr().write_all(format!("kernfs: {report}\n").as_bytes());
-        }
+        // The removal goes on, or what it has begun would never end.
+        Some(hook) => drop(caught_and_told("a hook", || hook(&report))),
+        None => sys::say(&format!("kernfs: {report}\n")),
     }
 }
 

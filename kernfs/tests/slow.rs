@@ -1,15 +1,18 @@
-//! A removal that waits for a callback is told, and goes on when the callback ends. One test: the hook is the
+//! A removal that waits for a callback is told, and goes on when the callback ends. One test at a time: the hook is the
 //! process's.
 
 mod common;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use common::errno;
 use kernfs::{Cx, Errno, Has, OpenFlags, Ops, Result, Root, Seq, SlowRemoval};
+
+/// Held by the test whose hook is set.
+static HOOK: Mutex<()> = Mutex::new(());
 
 /// Each callback waits for the next report of a removal: for what the remover holds, in effect (R24).
 struct Stuck {
@@ -47,6 +50,7 @@ impl Ops for Stuck {
 
 #[test]
 fn a_removal_that_waits_says_for_which_callback_on_which_thread() {
+    let _mine = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
     let reports = Arc::new(AtomicUsize::new(0));
     let told: Arc<Mutex<Vec<SlowRemoval>>> = Arc::default();
     let (count, list) = (Arc::clone(&reports), Arc::clone(&told));
@@ -112,4 +116,32 @@ fn a_removal_that_waits_says_for_which_callback_on_which_thread() {
         assert!(text.contains(&format!("; {op} runs on thread ")), "{text}");
         assert!(told[1].waited > first.waited);
     }
+}
+
+#[test]
+fn a_node_whose_hiding_was_told_to_a_hook_that_panicked_was_never_shown_again() {
+    let _mine = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
+    let reports = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&reports);
+    kernfs::on_slow_removal(Duration::from_millis(1), move |_| {
+        count.fetch_add(1, SeqCst);
+        std::panic::resume_unwind(Box::new("a hook"));
+    });
+    let root = Root::new();
+    let (entered, is_entered) = mpsc::channel();
+    let stuck = Stuck {
+        entered,
+        reports,
+        release: Arc::default(),
+    };
+    let file = root.create_file("stuck", 0o444, 0, stuck).unwrap();
+    let open = file.open(OpenFlags::READ).unwrap();
+    thread::scope(|s| {
+        s.spawn(|| open.read_at(&mut [0; 8], 0).unwrap());
+        is_entered.recv().unwrap();
+        let hidden = std::panic::catch_unwind(|| file.hide().is_ok());
+        file.show().unwrap();
+        assert!(file.is_active());
+        assert!(matches!(hidden, Ok(true)));
+    });
 }
