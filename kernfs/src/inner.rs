@@ -32,6 +32,7 @@ use crate::open_node::OpenNode;
 use crate::ops::AnyOps;
 use crate::record::Record;
 use crate::state::{NS, REMOVING, State};
+use crate::step::step;
 use crate::tree;
 
 /// The tree of these nodes.
@@ -287,28 +288,46 @@ impl Inner {
     pub(crate) fn stat(&self) -> Stat {
         let guard = Memb::read_lock();
         let born = Duration::from_nanos(self.born);
+        let (nlink, record) = self.nlink_and_record(&guard);
         let mut stat = Stat {
             id: self.id,
             kind: self.kind(),
             mode: self.born_mode(),
             uid: self.tree.uid,
             gid: self.tree.gid,
-            nlink: match &self.body {
-                _ if self.state.has(REMOVING) => 0,
-                Body::Dir(dir) => dir.subdirs.load(Ordering::Relaxed).saturating_add(2),
-                _ => 1,
-            },
+            nlink,
             size: self.file().map_or(0, |file| file.size),
             atime: born,
             mtime: born,
             ctime: born,
         };
-        if let Some(record) = self.record(&guard) {
+        if let Some(record) = record {
             stat.mode = record.mode;
             (stat.uid, stat.gid) = (record.uid, record.gid);
             (stat.atime, stat.mtime, stat.ctime) = (record.atime, record.mtime, record.ctime);
         }
         stat
+    }
+
+    /// Both of one moment: the record is the same before and after the number is read. In the section its address is not
+    /// used again.
+    fn nlink_and_record<'g>(&'g self, guard: &'g Guard<'_>) -> (u32, Option<&'g Record>) {
+        let mut record = self.record(guard);
+        loop {
+            step("record read");
+            let nlink = match &self.body {
+                _ if self.state.has(REMOVING) => 0,
+                // Acquire: before the second look. The first one, which acquires, comes before this: who sees what
+                // `touch` has published sees the number that was changed before.
+                Body::Dir(dir) => dir.subdirs.load(Ordering::Acquire).saturating_add(2),
+                _ => 1,
+            };
+            let again = self.record(guard);
+            if record.map(core::ptr::from_ref) == again.map(core::ptr::from_ref) {
+                return (nlink, record);
+            }
+            record = again;
+        }
     }
 }
 
@@ -375,5 +394,36 @@ impl fmt::Debug for FileBody {
             .field("size", &self.size)
             .field("open", &!self.open.is_null())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mode::SetAttr;
+    use crate::root::Root;
+    use crate::step::at_steps;
+
+    #[test]
+    fn stat_showed_the_time_of_an_entry_that_it_did_not_count() {
+        let root = Root::new();
+        let dir = root.create_dir("d", 0o755).unwrap();
+        let mode = Some(0o700);
+        dir.setattr(&SetAttr {
+            mode,
+            ..SetAttr::default()
+        })
+        .unwrap();
+        let before = dir.stat();
+        let parent = dir.clone();
+        let mut made = false;
+        let visit = move |_| {
+            if !std::mem::replace(&mut made, true) {
+                parent.create_dir("sub", 0o755).unwrap();
+            }
+        };
+        let seen = at_steps(visit, || dir.stat());
+        let after = dir.stat();
+        assert_ne!((before.nlink, before.mtime), (after.nlink, after.mtime));
+        assert!(seen == before || seen == after, "{seen:?}");
     }
 }
