@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
-use kernfs::{Cx, Has, Ops, PollFlags, Result, Seq};
+use kernfs::fuse::{Mount, Options};
+use kernfs::{Cx, Has, OpenFlags, Ops, PollFlags, Result, Root, Seq};
 
-use crate::support::{poll, poll_now, text, with_mount};
+use crate::support::{poll, poll_now, text, with_dir, with_mount};
 
 const QUIET: i16 = 0;
 const CHANGED: i16 = libc::POLLPRI | libc::POLLERR;
@@ -169,4 +170,29 @@ fn notify_after_the_last_close_hurts_nobody() {
             assert_eq!(setup.read("speed"), "30\n");
         },
     );
+}
+
+#[test]
+fn a_callback_on_the_notify_worker_that_flushed_the_mount_waited_for_itself() {
+    with_dir(|path| {
+        let root = Root::new();
+        let file = text(&root, "speed", "30");
+        let mount = Mount::new(&root, path, &Options::new()).expect("it worked before");
+        let mount = Arc::new(mount);
+        let open = file.open(OpenFlags::READ).expect("there");
+        let flushed = Arc::downgrade(&mount);
+        let (tells, told) = mpsc::channel();
+        let callback = open.on_change(move |_| {
+            if let Some(mount) = flushed.upgrade() {
+                mount.flush();
+            }
+            let _ = tells.send(());
+        });
+        file.notify();
+        told.recv().expect("it returned");
+        mount.flush();
+        drop(callback);
+        let mount = Arc::into_inner(mount).expect("nobody else has it");
+        mount.unmount().expect("ours");
+    });
 }
