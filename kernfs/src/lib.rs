@@ -135,6 +135,7 @@ mod self_removal;
 mod seq;
 mod show;
 mod slow;
+mod spare;
 mod state;
 mod step;
 #[expect(
