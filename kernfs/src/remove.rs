@@ -243,6 +243,8 @@ mod tests {
     }
 
     fn make(root: &Root, count: usize) {
+        // Until the handle is dropped nothing is given up.
+        let _guard = Memb::read_lock();
         let dir = root.create_dir("d", 0o755).unwrap();
         for n in 0..count {
             dir.create_dir(n.to_string(), 0o755).unwrap();
