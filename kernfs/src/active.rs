@@ -44,6 +44,11 @@ impl ActiveWord {
         Self(Word::new(BIAS.cast_unsigned()))
     }
 
+    /// One that can be used by whoever finds it. Nobody has yet: what publishes the node publishes this.
+    pub(crate) const fn born_active() -> Self {
+        Self(Word::new(0))
+    }
+
     /// Whether `get` would succeed now.
     pub(crate) fn is_active(&self) -> bool {
         value(self.0.load(Ordering::Acquire)) >= 0
@@ -56,7 +61,8 @@ impl ActiveWord {
 
     /// A reference, unless the node is deactivated. Lock-free.
     pub(crate) fn get(&self) -> Option<Active<'_>> {
-        // Acquire pairs with the Release of `activate`: an operation sees the node complete. It needs no
+        // Acquire pairs with the Release of `activate`: an operation sees the node complete. (Of one that was born
+        // active it does by what published the node.) It needs no
         // order with `deactivate`: both are changes of this one word, so either our increment comes first
         // and the drain counts us, or the bias does and we fail.
         self.0

@@ -8,7 +8,7 @@ use urcu::Memb;
 
 use crate::error::{Errno, Error, Result};
 use crate::flags::RootFlags;
-use crate::inner::{self, Body, DirBody, FileBody, Inner, Link as Place};
+use crate::inner::{self, DirBody, Inner, Link as Place, New};
 use crate::mode::{self, S_ISGID};
 use crate::name::{self, Label};
 use crate::node::{Dir, File, Link, Node};
@@ -78,8 +78,8 @@ impl Dir {
         mode: u32,
         with: Creation,
     ) -> Result<Self> {
-        let make = |_: u64| Body::Dir(DirBody::default());
-        self.create(name.as_ref(), mode, with, 0, make).map(Self)
+        self.create(name.as_ref(), mode, with, 0, New::Dir)
+            .map(Self)
     }
 
     /// Makes a directory that stays empty, mode 0555: a place to mount something on. Nothing can be added (ENOENT), its
@@ -90,9 +90,8 @@ impl Dir {
     #[doc(alias = "kernfs_create_empty_dir")]
     #[doc(alias = "sysfs_create_mount_point")]
     pub fn create_empty_dir(&self, name: impl AsRef<[u8]>) -> Result<Self> {
-        let make = |_: u64| Body::Dir(DirBody::default());
         let with = Creation::new();
-        self.create(name.as_ref(), 0o555, with, EMPTY_DIR, make)
+        self.create(name.as_ref(), 0o555, with, EMPTY_DIR, New::Dir)
             .map(Self)
     }
 
@@ -142,11 +141,8 @@ impl Dir {
         with: Creation,
     ) -> Result<File> {
         let size = mode::check_size(size)?;
-        let tree = &self.0.0.tree;
-        // If it fails, the caller's object is dropped after the tree lock: its drop is the caller's code.
-        let copy = Arc::clone(&ops);
-        let make = |id| Body::File(FileBody::new(tree, id, size, copy));
-        self.create(name, mode, with, 0, make).map(File)
+        self.create(name, mode, with, 0, New::File { size, ops })
+            .map(File)
     }
 
     /// Makes a symbolic link to another node of the tree. It belongs to whom the target belongs; in a directory with
@@ -173,47 +169,40 @@ impl Dir {
             ns: self.0.0.tag(target.ns()),
         };
         drop(guard);
-        let target = Arc::clone(&target.0);
-        let make = |_| Body::Link(Some(target));
-        self.create(name.as_ref(), inner::LINK_MODE, with, 0, make)
+        let new = New::Link(Arc::clone(&target.0));
+        self.create(name.as_ref(), inner::LINK_MODE, with, 0, new)
             .map(Link)
     }
 
-    fn create(
-        &self,
-        name: &[u8],
-        mode: u32,
-        with: Creation,
-        state: u32,
-        make: impl FnOnce(u64) -> Body,
-    ) -> Result<Node> {
+    fn create(&self, name: &[u8], mode: u32, with: Creation, state: u32, new: New) -> Result<Node> {
         name::check(name)?;
         let mode = mode::check(mode)?;
         let label = Label::new(name, with.ns)?;
         let parent = &self.0.0;
-        let node = self.add(label, mode, with, state, make)?;
+        let node = self.add(label, mode, with, state, new)?;
         parent.tree.queue.tell(|watch| watch.added(parent.id, name));
         Ok(Node(node))
     }
 
+    /// If it fails, the caller's object in `new` is dropped with the tree lock given back (a parameter outlives what is
+    /// in the body): its drop is the caller's code.
     fn add(
         &self,
         label: Label,
         mut mode: u32,
         with: Creation,
-        state: u32,
-        make: impl FnOnce(u64) -> Body,
+        mut state: u32,
+        new: New,
     ) -> Result<Arc<Inner>> {
         let parent = &self.0.0;
         let tree = &parent.tree;
-        let _locked = tree.write("create")?;
+        let mut locked = tree.write("create")?;
         let dir = may_add(parent, &label)?;
         let full = |_| Error::from(Errno::ENOMEM);
         let reservation = tree.ids.reserve().map_err(full)?;
         let id = reservation.id().raw();
-        let body = make(id);
         let mut owner = with.owner;
-        let is_dir = matches!(body, Body::Dir(_));
+        let is_dir = matches!(new, New::Dir);
         if parent.mode() & S_ISGID != 0 {
             if is_dir {
                 mode |= S_ISGID;
@@ -228,18 +217,22 @@ impl Dir {
             parent: Some(Arc::clone(parent)),
             label,
         };
-        let active = !tree.flags.contains(RootFlags::CREATE_DEACTIVATED);
-        let state = state | if active { ACTIVATED } else { 0 };
-        let node = Arc::new(Inner::new(tree, id, mode, place, body, state));
+        // Active before it is seen: no lookup finds a node that is not there yet.
+        if !tree.flags.contains(RootFlags::CREATE_DEACTIVATED) {
+            state |= ACTIVATED;
+        }
+        let spare = locked.take_spare();
+        let node = Inner::make(spare, tree, id, mode, place, new, state);
         if let Some((uid, gid)) = owner.filter(|owner| *owner != (tree.uid, tree.gid)) {
-            node.update(|record| {
+            let changed = node.update(|record| {
                 (record.uid, record.gid) = (uid, gid);
                 Ok(())
-            })?;
-        }
-        // Before it is seen: no lookup finds a node that is not there yet.
-        if active {
-            node.active.activate();
+            });
+            if let Err(error) = changed {
+                node.active.deactivate();
+                drop(locked);
+                return Err(error);
+            }
         }
         dir.children
             .insert(key, Arc::clone(&node), &Memb::read_lock());

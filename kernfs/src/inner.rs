@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use urcu::llist::Linked;
-use urcu::{Guard, Memb, OrdMap, Rcu, RcuLocked};
+use urcu::{Guard, Memb, OrdMap, Rcu, RcuLocked, RetiredArc};
 
 use crate::active::ActiveWord;
 use crate::error::Result;
@@ -31,12 +31,14 @@ use crate::notify::Ticket;
 use crate::open_node::OpenNode;
 use crate::ops::AnyOps;
 use crate::record::Record;
-use crate::state::{NS, REMOVING, State};
+use crate::state::{ACTIVATED, NS, REMOVING, State};
 use crate::step::step;
 use crate::tree;
 
 /// The tree of these nodes.
 pub(crate) type Tree = tree::Tree<Inner>;
+/// Its lock is held.
+pub(crate) type Locked<'t> = tree::Locked<'t, Inner>;
 
 /// A node. What a lookup loads comes first, next to the counts of the `Arc`: often one cache line.
 #[repr(C)]
@@ -61,12 +63,49 @@ pub(crate) struct Link {
     pub(crate) label: Label,
 }
 
+fn first_active(state: u32) -> ActiveWord {
+    match state & ACTIVATED {
+        0 => ActiveWord::new(),
+        _ => ActiveWord::born_active(),
+    }
+}
+
+/// Until the year 2554.
+fn born() -> u64 {
+    u64::try_from(mode::now().as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Body {
+    /// `ticket` is that of a file that was.
+    fn new(new: New, tree: &Tree, id: u64, mode: u32, ticket: Option<Ticket>) -> Self {
+        let mode = u16::try_from(mode).expect("a mode that was checked");
+        match new {
+            New::Dir => Self::Dir(DirBody {
+                mode,
+                ..DirBody::default()
+            }),
+            New::File { size, ops } => Self::File(FileBody::new(tree, id, mode, size, ops, ticket)),
+            New::Link(target) => {
+                debug_assert_eq!(u32::from(mode), LINK_MODE);
+                Self::Link(Some(target))
+            }
+        }
+    }
+}
+
 impl Link {
     /// Whether this is a place in directory `dir`.
     pub(crate) fn is_in(&self, dir: &Inner) -> bool {
         let parent = self.parent.as_ref();
         parent.is_some_and(|parent| core::ptr::eq(Arc::as_ptr(parent), dir))
     }
+}
+
+/// What a node is going to be.
+pub(crate) enum New {
+    Dir,
+    File { size: u64, ops: Arc<dyn AnyOps> },
+    Link(Arc<Inner>),
 }
 
 /// What a node is.
@@ -120,18 +159,25 @@ static_assertions::const_assert!(size_of::<Inner>() <= 112);
 static_assertions::const_assert_eq!(size_of::<Link>(), 32);
 
 impl FileBody {
-    pub(crate) fn new(tree: &Tree, id: u64, size: u64, ops: Arc<dyn AnyOps>) -> Self {
+    fn new(
+        tree: &Tree,
+        id: u64,
+        mode: u16,
+        size: u64,
+        ops: Arc<dyn AnyOps>,
+        ticket: Option<Ticket>,
+    ) -> Self {
         let slot = Slot::of(tree.serial, id);
         let open = RcuLocked::null(&slot.lock());
         Self {
             has: ops.any_has(),
-            mode: 0,
+            mode,
             _kind: File::Regular,
             size,
             ops: Mutex::new(Some(ops)),
             open,
             slot,
-            ticket: Arc::new(Linked::new(id)),
+            ticket: self::ticket(id, ticket),
         }
     }
 
@@ -157,38 +203,93 @@ impl FileBody {
     }
 }
 
+/// A ticket of this id: the old one, unless the queue still has it.
+fn ticket(id: u64, old: Option<Ticket>) -> Ticket {
+    if let Some(mut old) = old
+        && let Some(linked) = Arc::get_mut(&mut old)
+    {
+        *linked = Linked::new(id);
+        return old;
+    }
+    Arc::new(Linked::new(id))
+}
+
 /// The place of a name's hash and an id in a directory.
 pub(crate) fn key(hash: u32, id: u64) -> u64 {
     u64::from(hash) << 32 | (id & 0xffff_ffff)
 }
 
 impl Inner {
-    pub(crate) fn new(
+    /// A node that nobody has yet. A spare one becomes it, with what it has allocated.
+    pub(crate) fn make(
+        spare: Option<Arc<Self>>,
         tree: &Arc<Tree>,
         id: u64,
         mode: u32,
         link: Link,
-        mut body: Body,
+        new: New,
         state: u32,
-    ) -> Self {
-        tree.nodes.fetch_add(1, Ordering::Relaxed);
-        let bits = u16::try_from(mode).expect("a mode that was checked");
-        match &mut body {
-            Body::Dir(dir) => dir.mode = bits,
-            Body::File(file) => file.mode = bits,
-            Body::Link(_) => debug_assert_eq!(mode, LINK_MODE),
+    ) -> Arc<Self> {
+        if let Some(mut node) = spare
+            && let Some(own) = Arc::get_mut(&mut node)
+        {
+            let ticket = match core::mem::replace(&mut own.body, Body::Link(None)) {
+                Body::File(file) => Some(file.ticket),
+                _ => None,
+            };
+            own.id = id;
+            own.active = first_active(state);
+            own.state = State::new(state);
+            own.body = Body::new(new, tree, id, mode, ticket);
+            // INVARIANT: it has a link for ever.
+            if let Some(place) = own.link.get_mut() {
+                *place = link;
+            }
+            own.born = born();
+            return node;
         }
-        Self {
+        tree.nodes.fetch_add(1, Ordering::Relaxed);
+        let body = Body::new(new, tree, id, mode, None);
+        Arc::new(Self {
             id,
             tree: Arc::clone(tree),
-            active: ActiveWord::new(),
+            active: first_active(state),
             state: State::new(state),
             body,
             link: Rcu::new(link),
             record: Rcu::null(),
-            // Until the year 2554.
-            born: u64::try_from(mode::now().as_nanos()).unwrap_or(u64::MAX),
+            born: born(),
+        })
+    }
+
+    /// Gives up what others have a part in: what is left is memory. The node was removed, and is the caller's alone.
+    fn lay_down(&mut self) {
+        debug_assert!(self.active.is_drained(), "{self:?} is laid down in use"); // invariant I5
+        drop((self.give_up_parent(), self.give_up_target()));
+        if let Some(link) = self.link.get_mut() {
+            link.label = Label::ROOT;
         }
+        self.record = Rcu::null();
+    }
+
+    /// Gives counts of removed nodes of one tree up after a grace period, children's before their parents'. Nodes that
+    /// nobody else has are kept to be used again.
+    pub(crate) fn give_up(all: Vec<RetiredArc<Self>>) {
+        let Some(tree) = all.first().map(|first| Arc::clone(&first.tree)) else {
+            return;
+        };
+        RetiredArc::call_all(all, move |mut nodes| {
+            let mut room = tree.spares.room();
+            nodes.retain_mut(|node| match Arc::get_mut(node) {
+                Some(node) if room > 0 => {
+                    room -= 1;
+                    node.lay_down();
+                    true
+                }
+                _ => false,
+            });
+            tree.spares.keep(&mut nodes);
+        });
     }
 
     /// Permission bits as long as there is no record. They stand where there is room.

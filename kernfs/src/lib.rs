@@ -136,6 +136,7 @@ mod self_removal;
 mod seq;
 mod show;
 mod slow;
+mod spare;
 mod state;
 mod step;
 #[expect(

@@ -9,19 +9,18 @@ use core::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::thread;
 
-use urcu::{Id, Memb, RetiredArc};
+use urcu::{DetachedMap, Id, Memb, RetiredArc};
 
 use crate::cx::Host as _;
 use crate::error::{Errno, Result};
 use crate::flags::Has;
 use crate::held;
-use crate::inner::{self, Inner, Link};
+use crate::inner::{self, Inner, Link, Locked};
 use crate::open;
 use crate::ops::guarded;
 use crate::path;
 use crate::slow;
 use crate::state::{REMOVING, UNLINKED};
-use crate::tree::Locked;
 
 /// Removes a node and all below it. When this returns, none of their callbacks runs and none will. Several
 /// removers may overlap: all return after the drain of what they were asked to remove, and one of them (for
@@ -59,25 +58,35 @@ pub(crate) fn remove_from(
             let _ = guarded("drop of the callbacks", &**member, || drop(ops));
         }
     }
-    let (mut unlinked, mut given_up) = (Vec::with_capacity(subtree.len()), Vec::new());
-    given_up.reserve_exact(subtree.len() + 1);
-    {
+    let mut unlinked = Vec::with_capacity(subtree.len());
+    let mut given_up = Vec::with_capacity(2 * subtree.len());
+    let (mut entries, mut top) = (Vec::new(), None);
+    let is_last = {
         let locked = tree.write("removal")?;
         // An overlapping remover may have been faster. Children before their parents: who finds an entry in a
         // directory knows that the directory is in its own.
         for member in subtree.iter().filter(|member| !member.state.set(UNLINKED)) {
-            given_up.extend(forget(member));
+            entries.extend(forget(member));
+            given_up.extend(Id::from_raw(member.id).and_then(|id| tree.ids.remove(id)));
             unlinked.push(member);
         }
-        if unlinked.last().is_some_and(|last| Arc::ptr_eq(last, node)) {
-            given_up.extend(unlink(node, &locked));
+        let is_last = unlinked.last().is_some_and(|last| Arc::ptr_eq(last, node));
+        if is_last {
+            top = unlink(node, &locked);
         }
-    }
-    // One callback for the whole subtree.
-    RetiredArc::free_all(given_up);
+        is_last
+    };
     tell(node, &unlinked);
+    // The last counts are the entries', children's before their parents'. Ours go before all of them: what only
+    // the list keeps is used again. One callback for the whole subtree.
+    drop(subtree);
+    for entries in entries {
+        entries.take_values(&mut given_up);
+    }
+    given_up.extend(top);
+    Inner::give_up(given_up);
     end_tree(node);
-    Ok(unlinked.last().is_some_and(|last| Arc::ptr_eq(last, node)))
+    Ok(is_last)
 }
 
 /// The same for destructors. Inside a callback of the node, whose end it would wait for, a thread of its own does it. In
@@ -163,14 +172,13 @@ pub(crate) fn refuse_own(
     )))
 }
 
-/// Takes out what a removed node still finds, and what finds it by its id.
-fn forget(node: &Inner) -> Option<RetiredArc<Inner>> {
-    if let Some(dir) = node.dir() {
-        dir.children.clear();
-        dir.subdirs.store(0, Ordering::Relaxed);
-        dir.revision.fetch_add(1, Ordering::Release);
-    }
-    node.tree.ids.remove(Id::from_raw(node.id)?)
+/// Takes out what a removed directory still finds.
+fn forget(node: &Inner) -> Option<DetachedMap<u64, Inner>> {
+    let dir = node.dir()?;
+    dir.subdirs.store(0, Ordering::Relaxed);
+    let entries = dir.children.detach();
+    dir.revision.fetch_add(1, Ordering::Release);
+    entries
 }
 
 /// Takes the top of the subtree out of its parent.
@@ -213,10 +221,86 @@ fn tell(top: &Inner, unlinked: &[&Arc<Inner>]) {
     }
 }
 
-/// With the root go the owner's system calls. They may hold nodes, and each node holds the tree.
+/// With the root go the spare nodes and the owner's system calls. They may hold nodes, and each node holds the tree.
 fn end_tree(top: &Inner) {
     let is_root = top.parent(&Memb::read_lock()).is_none();
+    if is_root && let Ok(spares) = top.tree.close_spares() {
+        drop(spares);
+    }
     if is_root && let Some(ops) = top.tree.take_syscalls() {
         let _ = guarded("drop of the callbacks", top, || drop(ops));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::root::Root;
+
+    fn settle() {
+        for _ in 0..3 {
+            Memb::barrier();
+        }
+    }
+
+    fn make(root: &Root, count: usize) {
+        // Until the handle is dropped nothing is given up.
+        let _guard = Memb::read_lock();
+        let dir = root.create_dir("d", 0o755).unwrap();
+        for n in 0..count {
+            dir.create_dir(n.to_string(), 0o755).unwrap();
+        }
+        dir.remove().unwrap();
+    }
+
+    // All that a removal frees is kept, and nodes are made of it; with the root it goes, and with it the tree.
+    #[test]
+    fn removed_nodes_become_new_ones_and_hold_no_tree() {
+        let root = Root::new();
+        let tree = Arc::clone(&root.0.0.tree);
+        make(&root, 19);
+        settle();
+        assert_eq!((tree.spares.len(), tree.live_nodes()), (20, 1));
+        root.create_dir("one", 0o755).unwrap();
+        assert_eq!((tree.spares.len(), tree.live_nodes()), (19, 2));
+        let weak = Arc::downgrade(&tree);
+        drop(tree);
+        make(&root, 30);
+        drop(root);
+        settle();
+        assert_eq!(weak.strong_count(), 0, "the tree holds itself");
+    }
+
+    // So many are kept and no more.
+    #[test]
+    fn what_a_tree_keeps_of_removed_nodes_is_bounded() {
+        let root = Root::new();
+        make(&root, crate::spare::MOST + 500);
+        settle();
+        let tree = &root.0.0.tree;
+        assert_eq!(
+            (tree.spares.len(), tree.live_nodes()),
+            (crate::spare::MOST, 1)
+        );
+    }
+
+    // Found in a section, by a reader who counts nothing: it stays what it was until the section ends.
+    #[test]
+    fn a_section_keeps_a_node_from_becoming_another_one() {
+        let root = Root::new();
+        let dir = root.create_dir("d", 0o755).unwrap();
+        let id = dir.create_dir("old", 0o700).unwrap().id();
+        let guard = Memb::read_lock();
+        let (found, link) = dir.0.0.entry(b"old", None, &guard).unwrap();
+        dir.remove().unwrap();
+        for n in 0..20 {
+            root.create_dir(n.to_string(), 0o755).unwrap();
+        }
+        assert_eq!((found.id, link.label.name()), (id, &b"old"[..]));
+        assert_eq!(root.0.0.tree.spares.len(), 0);
+        drop(guard);
+        settle();
+        // The handle keeps the directory.
+        assert_eq!(root.0.0.tree.spares.len(), 1);
     }
 }

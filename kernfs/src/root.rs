@@ -3,7 +3,6 @@
 use core::fmt;
 use core::ops::Deref;
 use core::panic::Location;
-use core::sync::atomic::Ordering;
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use urcu::{Id, Memb};
 
 use crate::error::{Errno, Result};
 use crate::flags::RootFlags;
-use crate::inner::{Body, DirBody, Inner, Link, Tree};
+use crate::inner::{Inner, Link, New, Tree};
 use crate::limits::Limits;
 use crate::name::Label;
 use crate::node::{Dir, Node};
@@ -82,14 +81,10 @@ impl Root {
         };
         let active = !flags.contains(RootFlags::CREATE_DEACTIVATED);
         let state = if active { ACTIVATED } else { 0 };
-        let body = Body::Dir(DirBody::default());
         // INVARIANT: the first id is 1. A new table has room.
         let reservation = tree.ids.reserve().expect("room for one");
         let id = reservation.id().raw();
-        let node = Arc::new(Inner::new(&tree, id, 0o555, place, body, state));
-        if active {
-            node.active.activate();
-        }
+        let node = Inner::make(None, &tree, id, 0o555, place, New::Dir, state);
         reservation.publish(Arc::clone(&node));
         Self(Arc::new(Owner(Dir(Node(node)))))
     }
@@ -160,7 +155,7 @@ impl Root {
     pub fn stats(&self) -> Stats {
         let tree = self.tree();
         Stats {
-            nodes: tree.nodes.load(Ordering::Relaxed),
+            nodes: tree.live_nodes(),
             open_files: tree.open_files.sum(),
             waiting_drains: tree.waiting.value(),
             delivered: tree.queue.delivered(),

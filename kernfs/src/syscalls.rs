@@ -2,7 +2,6 @@
 
 use core::iter;
 use core::panic::Location;
-use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use urcu::Memb;
@@ -154,8 +153,7 @@ impl Dir {
         let mode = mode::check(mode)?;
         let tree = &node.tree;
         if tree.has_syscalls() {
-            tree.limits
-                .check_nodes(tree.nodes.load(Ordering::Relaxed))?;
+            tree.limits.check_nodes(tree.live_nodes())?;
             check_depth("mkdir", node, 1)?;
         }
         let call = Call::new("mkdir", [node, node], caller.into(), Location::caller());

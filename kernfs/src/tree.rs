@@ -7,7 +7,7 @@
 //! 3. the tree lock
 //! 4. a hashed mutex ([`crate::locks`])
 //! 5. leaves: the lock of the attribute records, a file's `ops`, the tree's `syscalls`, an open node's `files`, the
-//!    registry of listeners, the lists of pollers and of drained files, a [`crate::Memory`]'s file
+//!    registry of listeners, the lists of pollers and of drained files, a [`crate::Memory`]'s file, the spare nodes
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +21,7 @@ use crate::flags::RootFlags;
 use crate::limits::{Gauge, Limited, OpenFiles};
 use crate::notify::Queue;
 use crate::order;
+use crate::spare::{AtHand, Spares};
 use crate::sys;
 
 /// What an owner's [`SyscallOps`](crate::SyscallOps) are for a tree of nodes `N`.
@@ -46,7 +47,7 @@ pub(crate) struct Tree<N: Send + Sync + 'static> {
     /// The process that it was made in; 0: one that may have none.
     process: u32,
     pub(crate) queue: Arc<Queue>,
-    /// Nodes whose memory is not freed yet.
+    /// Nodes whose memory is not freed yet, spare ones included.
     pub(crate) nodes: AtomicU64,
     pub(crate) limits: Limited,
     pub(crate) open_files: OpenFiles,
@@ -57,13 +58,24 @@ pub(crate) struct Tree<N: Send + Sync + 'static> {
     /// `None`: the owner gave none. Taken out by removal of the root.
     syscalls: Option<Mutex<Option<Arc<dyn Syscalls<N>>>>>,
     /// Only writers take them; who looks is in a read section instead.
-    lock: Mutex<()>,
+    lock: Mutex<AtHand<N>>,
+    pub(crate) spares: Spares<N>,
     records: Mutex<()>,
 }
 
 /// The tree lock is held. Functions take one to say that they need it.
 #[derive(Debug)]
-pub(crate) struct Locked<'t>(#[expect(dead_code, reason = "dropped")] MutexGuard<'t, ()>);
+pub(crate) struct Locked<'t, N: Send + Sync + 'static> {
+    tree: &'t Tree<N>,
+    at_hand: MutexGuard<'t, AtHand<N>>,
+}
+
+impl<N: Send + Sync + 'static> Locked<'_, N> {
+    /// A node that was one before, and nobody else has.
+    pub(crate) fn take_spare(&mut self) -> Option<Arc<N>> {
+        self.tree.spares.take(&mut self.at_hand)
+    }
+}
 
 impl<N: Send + Sync + 'static> Tree<N> {
     pub(crate) fn new(flags: RootFlags, syscalls: Option<Box<dyn Syscalls<N>>>) -> Arc<Self> {
@@ -85,7 +97,8 @@ impl<N: Send + Sync + 'static> Tree<N> {
             waiting: Gauge::default(),
             ids: Idr::new(),
             syscalls: syscalls.map(|ops| Mutex::new(Some(ops.into()))),
-            lock: Mutex::default(),
+            lock: Mutex::new(AtHand::new()),
+            spares: Spares::new(),
             records: Mutex::default(),
         })
     }
@@ -109,12 +122,28 @@ impl<N: Send + Sync + 'static> Tree<N> {
     /// # Errors
     /// ENOTCONN: in a forked child.
     #[track_caller]
-    pub(crate) fn write(&self, op: &str) -> Result<Locked<'_>> {
+    pub(crate) fn write(&self, op: &str) -> Result<Locked<'_, N>> {
         order::nothing_held("the tree lock");
         self.check(op)?;
-        Ok(Locked(
-            self.lock.lock().unwrap_or_else(PoisonError::into_inner),
-        ))
+        Ok(Locked {
+            tree: self,
+            at_hand: self.lock.lock().unwrap_or_else(PoisonError::into_inner),
+        })
+    }
+
+    /// Keeps no spare nodes any more: each holds the tree. Those that it kept, to be dropped outside of all locks.
+    ///
+    /// # Errors
+    /// ENOTCONN: in a forked child.
+    pub(crate) fn close_spares(&self) -> Result<Vec<Arc<N>>> {
+        let mut locked = self.write("removal")?;
+        Ok(self.spares.close(&mut locked.at_hand))
+    }
+
+    /// Nodes whose memory is kept by somebody.
+    pub(crate) fn live_nodes(&self) -> u64 {
+        let spares = self.spares.len() as u64; // CAST: 64 bits
+        self.nodes.load(Ordering::Relaxed).saturating_sub(spares)
     }
 
     /// Whether the owner gave [`Syscalls`], which may have been taken out since.
@@ -149,7 +178,7 @@ impl<N: Send + Sync + 'static> fmt::Debug for Tree<N> {
         f.debug_struct("Tree")
             .field("serial", &self.serial)
             .field("flags", &self.flags)
-            .field("nodes", &self.nodes)
+            .field("nodes", &self.live_nodes())
             .finish_non_exhaustive()
     }
 }

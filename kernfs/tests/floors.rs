@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
         "state", "cred", "pollers", "step",
     ],
     &["name", "mode", "cx", "seq", "notify", "xattr", "limits"],
-    &["records", "reader", "guarded", "memory", "uevent"],
+    &["records", "reader", "guarded", "memory", "uevent", "spare"],
     &["ops", "tree", "record"],
     &["opened"],
     &["open_node"],

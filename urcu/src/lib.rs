@@ -144,7 +144,7 @@ pub use hash::{Change, Iter as HashMapIter, Occupied, RcuHashMap, RetiredEntry};
 pub use head::RcuHead;
 pub use idr::{Full, Id, Idr, Iter as IdrIter, Reservation};
 pub use locked::{RcuLocked, Writer};
-pub use ord::{OrdMap, Range};
+pub use ord::{DetachedMap, OrdMap, Range};
 pub use park::{Event, futex};
 pub use poll::{Cookie, GracePeriod};
 pub use ptr::{Exchanged, Rcu};

@@ -152,6 +152,37 @@ impl<T: Send + Sync + 'static, F: Flavor> RetiredArc<T, F> {
         worker::post(&Process::<F::Barriers>::HOME, callback);
     }
 
+    /// Gives the `Arc`s of many to `f` on a worker of the domain after one grace period: one callback, where
+    /// [`call`](Self::call) takes one each. Never blocks; `f` is not called for none.
+    ///
+    /// ```
+    /// use std::sync::{Arc, mpsc};
+    /// use urcu::{Memb, RcuArc, RetiredArc};
+    ///
+    /// let table: [RcuArc<u32>; 3] = [1, 2, 3].map(|n| RcuArc::new(Arc::new(n)));
+    /// let old = table.iter().filter_map(|p| p.replace(Arc::new(0))).collect();
+    /// let (sender, sums) = mpsc::channel();
+    /// RetiredArc::call_all(old, move |all| sender.send(all.iter().map(|n| **n).sum()).unwrap());
+    /// assert_eq!(sums.recv(), Ok(6_u32));
+    /// ```
+    #[doc(alias = "call_rcu")]
+    pub fn call_all(all: Vec<Self>, f: impl FnOnce(Vec<Arc<T>>) + Send + 'static) {
+        if all.is_empty() {
+            return;
+        }
+        let bytes = footprint(all.capacity() * size_of::<Self>());
+        let bytes = bytes + all.len() * footprint(arc_bytes::<T>());
+        let deliver = move || {
+            let all = all.into_iter().map(|one| {
+                // SAFETY: clause 1: callbacks run after a grace period that began after they were posted.
+                unsafe { one.into_arc() }
+            });
+            f(all.collect());
+        };
+        let callback = Callback::holding(deliver, bytes);
+        worker::post(&Process::<F::Barriers>::HOME, callback);
+    }
+
     /// # Safety
     /// 1. A grace period of `F` that began after the object was unpublished is over.
     unsafe fn into_arc(self) -> Arc<T> {

@@ -41,6 +41,7 @@
 //! What an update replaces is retired after the lock was given back: nodes, leaves and inner ones, through the ring
 //! of [`crate::ring`] (memory without drop glue), a value as a [`RetiredArc`].
 
+mod exchange;
 mod node;
 mod path;
 mod plan;
@@ -52,6 +53,7 @@ mod search;
 mod tests;
 
 pub use range::Range;
+pub use retire::DetachedMap;
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -64,6 +66,7 @@ use crate::flavor::{Flavor, Memb};
 use crate::guard::Guard;
 use crate::retired_arc::RetiredArc;
 
+use exchange::{Exchange, exchange};
 use node::View;
 use path::{Path, Searching};
 use plan::{Edit, Plan, Replaced};
@@ -379,14 +382,34 @@ where
     /// period, in one callback. Never waits; looks at each leaf, to know how many bytes wait. Needs no guard.
     #[doc(alias = "mtree_destroy")]
     pub fn clear(&self) {
+        drop(self.detach());
+    }
+
+    /// Removes all entries that are there at one moment, and gives them out, in a time that does not depend on their
+    /// number. `None`: there are none. Needs no guard.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use urcu::{Memb, OrdMap, RetiredArc};
+    ///
+    /// let map: OrdMap<u32, u32> = OrdMap::new();
+    /// for n in 0..100 {
+    ///     map.insert(n, Arc::new(n), &Memb::read_lock());
+    /// }
+    /// let mut old = Vec::new();
+    /// map.detach().unwrap().take_values(&mut old);
+    /// assert!(map.is_empty());
+    /// assert_eq!(old.iter().map(|value| **value).sum::<u32>(), 99 * 50);
+    /// RetiredArc::free_all(old);
+    /// ```
+    pub fn detach(&self) -> Option<DetachedMap<K, T, F>> {
         let locked = self.root.lock();
-        let Some(root) = locked.tree() else { return };
+        let root = locked.tree()?;
         // SAFETY: clause 1: an empty tree.
         unsafe { locked.publish(None) };
         // SAFETY: clause 1: writers verify that the root is what it was, and no other call has taken this one; no
-        // reader comes to it any more, and `tree` drops it after a grace period.
-        let tree = unsafe { Tree::new(root) };
-        retire::tree::<F, K, T>(tree);
+        // reader comes to it any more.
+        Some(unsafe { DetachedMap::new(root) })
     }
 
     /// Stores a value if `may` of the present one says so.
@@ -433,7 +456,12 @@ where
             let path = Searching::within(map, || Path::find(root, &key));
             let present = path.present();
             let edit = edit(present).ok_or(present)?;
-            if let Some(replaced) = Plan::new(&path, key, edit).commit(&self.root) {
+            let replaced = match exchange(&path, key, &edit, &self.root) {
+                Exchange::Done(old) => Some(Replaced::Leaf(old)),
+                Exchange::Late => None,
+                Exchange::Unfit => Plan::new(&path, key, edit).commit(&self.root),
+            };
+            if let Some(replaced) = replaced {
                 return Ok((present, replaced));
             }
         }

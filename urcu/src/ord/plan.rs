@@ -24,7 +24,7 @@ pub(super) enum Edit<T> {
 
 /// A node with less than a quarter of what it could have looks for a neighbour to merge with, and takes one if
 /// as much stays free: the next insertion does not split it again.
-const fn slack(full: usize) -> usize {
+pub(super) const fn slack(full: usize) -> usize {
     full / 4
 }
 
@@ -325,11 +325,11 @@ impl<'p, 'a, K: Copy + Ord + 'static, T: 'static> Plan<'p, 'a, K, T> {
             // SAFETY: clause 1: a filled node, or a node of the tree as it was.
             _ => unsafe { locked.publish(new) },
         }
-        Some(Replaced {
+        Some(Replaced::Levels(Levels {
             leaf: self.leaf,
             above: self.above,
             passed,
-        })
+        }))
     }
 
     /// Fills all new inner nodes; gives the highest one.
@@ -373,7 +373,15 @@ type Passed<'a, K, T> = (View<'a, K, T>, NonNull<Node<K, T>>);
 
 /// What an update has taken out of the tree, and nobody owns any more. Dropping it leaks.
 #[must_use = "nodes that are not retired leak"]
-pub(super) struct Replaced<'a, K, T> {
+pub(super) enum Replaced<'a, K, T> {
+    /// By an [`exchange`](super::exchange).
+    Leaf(View<'a, K, T>),
+    /// By a plan.
+    Levels(Levels<'a, K, T>),
+}
+
+/// What a [`Plan`] has replaced.
+pub(super) struct Levels<'a, K, T> {
     leaf: Level<'a, K, T>,
     above: Vec<Level<'a, K, T>>,
     passed: Option<Passed<'a, K, T>>,
@@ -382,7 +390,14 @@ pub(super) struct Replaced<'a, K, T> {
 impl<K: Copy + Ord + 'static, T: 'static> Replaced<'_, K, T> {
     /// Frees the old nodes after a grace period.
     pub(super) fn retire<F: Flavor>(self) {
-        if let Some((mut passed, root)) = self.passed {
+        let all = match self {
+            Self::Leaf(old) => {
+                // SAFETY: clause 1: its place is another one's; only we have done that.
+                return unsafe { retire::node::<F, K, T>(old.at()) };
+            }
+            Self::Levels(all) => all,
+        };
+        if let Some((mut passed, root)) = all.passed {
             while passed.at() != root {
                 let next = passed.child(0);
                 // SAFETY: clause 1: it was between the old root and the new one; only we have unpublished it.
@@ -390,7 +405,7 @@ impl<K: Copy + Ord + 'static, T: 'static> Replaced<'_, K, T> {
                 passed = next;
             }
         }
-        for level in core::iter::once(self.leaf).chain(self.above) {
+        for level in core::iter::once(all.leaf).chain(all.above) {
             for old in level.old() {
                 // SAFETY: clause 1: its parent points elsewhere, or is retired itself; only we have done that.
                 unsafe { retire::node::<F, K, T>(old.at()) };

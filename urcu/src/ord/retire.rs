@@ -1,12 +1,14 @@
 //! What becomes of nodes that are unpublished: one at a time after an update, or a whole tree.
 
+use core::fmt;
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::flavor::Flavor;
+use crate::flavor::{Flavor, Memb};
 use crate::head::{Callback, footprint};
 use crate::home::Process;
-use crate::retired_arc::arc_bytes;
+use crate::retired_arc::{RetiredArc, arc_bytes};
 use crate::ring;
 use crate::worker;
 
@@ -149,8 +151,105 @@ impl<K, T> Drop for Tree<K, T> {
     }
 }
 
+/// All that was in an [`OrdMap`](crate::OrdMap) at a moment. No new reader comes to it, and old ones still may be there.
+///
+/// Dropping it gives the values and the nodes up after a grace period, in one callback; it looks at each leaf, to know
+/// how many bytes wait.
+///
+/// # Invariants
+/// 1. The tree is unpublished, and nobody else frees it.
+#[must_use = "dropping it gives the values up after a grace period"]
+pub struct DetachedMap<K, T, F = Memb>
+where
+    K: Copy + Ord + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    F: Flavor,
+{
+    root: NonNull<Node<K, T>>,
+    owns: PhantomData<(K, Arc<T>, F)>,
+}
+
+// SAFETY: it stands for keys and `Arc`s, whose bounds stand on the type.
+unsafe impl<K, T, F> Send for DetachedMap<K, T, F>
+where
+    K: Copy + Ord + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    F: Flavor,
+{
+}
+// SAFETY: nothing can be done with `&DetachedMap`.
+unsafe impl<K, T, F> Sync for DetachedMap<K, T, F>
+where
+    K: Copy + Ord + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    F: Flavor,
+{
+}
+
+impl<K, T, F> DetachedMap<K, T, F>
+where
+    K: Copy + Ord + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    F: Flavor,
+{
+    /// # Safety
+    /// 1. Invariant 1 holds.
+    pub(super) unsafe fn new(root: NonNull<Node<K, T>>) -> Self {
+        // INVARIANT: 1 by clause 1.
+        Self {
+            root,
+            owns: PhantomData,
+        }
+    }
+
+    /// Appends the values to a list, in the order of their keys, each with the map's count. The nodes are freed after a
+    /// grace period as an update's are: with few values that costs no callback. Never waits.
+    pub fn take_values(self, into: &mut Vec<RetiredArc<T, F>>) {
+        let mut nodes = vec![self.root];
+        core::mem::forget(self);
+        while let Some(at) = nodes.pop() {
+            // SAFETY: invariant 1: it is retired below, once.
+            let view = unsafe { View::new(at) };
+            match view.items() {
+                Items::Values(values) => into.extend(values.iter().map(|value| {
+                    // SAFETY: clause 1: invariant 2 of `Node`; the tree's count, which is given up here.
+                    unsafe { RetiredArc::new(*value) }
+                })),
+                // The last one is popped first.
+                _ => nodes.extend((0..view.len()).rev().map(|index| view.child(index).at())),
+            }
+            // SAFETY: clause 1: by invariant 1 unpublished, and given up: what is in it has moved.
+            unsafe { node::<F, K, T>(at) };
+        }
+    }
+}
+
+impl<K, T, F> Drop for DetachedMap<K, T, F>
+where
+    K: Copy + Ord + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    F: Flavor,
+{
+    fn drop(&mut self) {
+        // SAFETY: clause 1 by invariant 1: no writer comes to it; `tree` drops it after a grace period.
+        let whole = unsafe { Tree::new(self.root) };
+        tree::<F, K, T>(whole);
+    }
+}
+
+impl<K, T, F> fmt::Debug for DetachedMap<K, T, F>
+where
+    K: Copy + Ord + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    F: Flavor,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DetachedMap").field(&self.root).finish()
+    }
+}
+
 /// Gives a tree up after a grace period, on a worker. Never waits.
-pub(super) fn tree<F: Flavor, K, T>(tree: Tree<K, T>)
+fn tree<F: Flavor, K, T>(tree: Tree<K, T>)
 where
     K: Send + 'static,
     T: Send + Sync + 'static,

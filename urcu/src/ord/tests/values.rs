@@ -65,6 +65,91 @@ fn what_was_found_outlives_clear_and_removal() {
     assert_eq!(ALIVE.load(Ordering::SeqCst), 0);
 }
 
+// All that is there at a moment goes: found by readers of before, by none that come later, each value given out once
+// and in the order of the keys, in trees of each height.
+#[test]
+fn what_is_detached_is_given_out_once_and_in_order() {
+    static ALIVE: AtomicUsize = AtomicUsize::new(0);
+    for count in [1, LEAF, 10 * LEAF, 60 * LEAF] {
+        let map: Map<usize, Counted> = Map::new();
+        assert!(map.detach().is_none());
+        let guard = Memb::read_lock();
+        for n in 0..count {
+            let key = (n * 7919) % 100_003;
+            map.insert(
+                key,
+                Counted::new(u32::try_from(key).unwrap(), &ALIVE),
+                &guard,
+            );
+        }
+        let before: Vec<u32> = map.iter(&guard).map(|(_, value)| value.0).collect();
+        let found = map.get(0, &guard).unwrap();
+        let mut old = Vec::new();
+        map.detach().unwrap().take_values(&mut old);
+        assert!(map.is_empty() && map.get(0, &guard).is_none());
+        assert!(old.iter().map(|value| value.0).eq(before));
+        map.insert(5, Counted::new(5, &ALIVE), &guard);
+        let kept = old[0].get();
+        crate::RetiredArc::free_all(old);
+        assert_eq!((found.0, ALIVE.load(Ordering::SeqCst)), (0, count + 1));
+        drop(guard);
+        Memb::barrier();
+        assert_eq!(ALIVE.load(Ordering::SeqCst), 2);
+        drop((map, kept));
+        assert_eq!(ALIVE.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[test]
+fn what_is_detached_and_dropped_is_given_up_once() {
+    static ALIVE: AtomicUsize = AtomicUsize::new(0);
+    let map: Map<u32, Counted> = Map::new();
+    for n in 0..100 {
+        map.insert(n, Counted::new(n, &ALIVE), &Memb::read_lock());
+    }
+    let guard = Memb::read_lock();
+    drop(map.detach());
+    assert_eq!(ALIVE.load(Ordering::SeqCst), 100);
+    drop(guard);
+    Memb::barrier();
+    assert_eq!(ALIVE.load(Ordering::SeqCst), 0);
+}
+
+// Several detach, others insert: each value is given to one.
+#[test]
+fn each_value_is_detached_by_one() {
+    const ALL: u32 = 3000;
+    let map: Map<u32, u32> = Map::new();
+    let stop = AtomicBool::new(false);
+    let mut all = std::thread::scope(|scope| {
+        let detachers = [0; 2].map(|_| {
+            scope.spawn(|| {
+                let mut old = Vec::new();
+                while !stop.load(Ordering::SeqCst) {
+                    if let Some(some) = map.detach() {
+                        some.take_values(&mut old);
+                    }
+                }
+                old.iter().map(|value| **value).collect::<Vec<_>>()
+            })
+        });
+        let writers = [0, 1].map(|first| {
+            let map = &map;
+            scope.spawn(move || {
+                for n in (first..ALL).step_by(2) {
+                    map.insert(n, Arc::new(n), &Memb::read_lock());
+                }
+            })
+        });
+        let [(), ()] = writers.map(|writer| writer.join().unwrap());
+        stop.store(true, Ordering::SeqCst);
+        detachers.map(|detacher| detacher.join().unwrap()).concat()
+    });
+    all.extend(map.iter(&Memb::read_lock()).map(|(key, _)| key));
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..ALL));
+}
+
 #[test]
 fn a_value_whose_drop_panics_does_not_keep_the_others() {
     static DROPS: AtomicUsize = AtomicUsize::new(0);
