@@ -279,13 +279,19 @@ impl Inner {
 
     /// Permission bits.
     pub(crate) fn mode(&self) -> u32 {
-        let guard = Memb::read_lock();
-        self.record(&guard)
+        self.mode_in(&Memb::read_lock())
+    }
+
+    pub(crate) fn mode_in(&self, guard: &Guard<'_>) -> u32 {
+        self.record(guard)
             .map_or_else(|| self.born_mode(), |record| record.mode)
     }
 
     pub(crate) fn stat(&self) -> Stat {
-        let guard = Memb::read_lock();
+        self.stat_in(&Memb::read_lock())
+    }
+
+    pub(crate) fn stat_in(&self, guard: &Guard<'_>) -> Stat {
         let born = Duration::from_nanos(self.born);
         let mut stat = Stat {
             id: self.id,
@@ -303,7 +309,7 @@ impl Inner {
             mtime: born,
             ctime: born,
         };
-        if let Some(record) = self.record(&guard) {
+        if let Some(record) = self.record(guard) {
             stat.mode = record.mode;
             (stat.uid, stat.gid) = (record.uid, record.gid);
             (stat.atime, stat.mtime, stat.ctime) = (record.atime, record.mtime, record.ctime);

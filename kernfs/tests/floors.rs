@@ -23,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
     &["file_ops", "remove"],
     &["node", "self_removal", "poll", "mapping", "changes"],
     &[
-        "file", "dir", "create", "attrs", "readdir", "root", "show", "host",
+        "file", "dir", "create", "attrs", "readdir", "root", "show", "host", "within",
     ],
     &["attr", "rename", "syscalls", "metrics"],
     &["values", "bin", "group"],
