@@ -61,7 +61,13 @@ impl<'a> Call<'a> {
             given_up: active.is_given_up(),
         });
         guarded(op, &*open.handle.node, || {
-            callback(&**file, &mut open.handle.of.cx(self.caller, Some(active)))
+            callback(
+                &**file,
+                &mut open
+                    .handle
+                    .of
+                    .cx(&*open.handle.node, self.caller, Some(active)),
+            )
         })
     }
 
@@ -86,7 +92,7 @@ impl<'a> Call<'a> {
             op,
             place: self.place,
         };
-        Ok(open.handle.of.lock(this))
+        Ok(open.handle.of.lock(this, &*open.handle.node))
     }
 
     fn check(&self, op: &str, wanted: OpenFlags, offset: u64) -> Result<()> {

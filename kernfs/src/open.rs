@@ -4,6 +4,7 @@
 //! node's hashed mutex and freed by RCU; nobody who holds an open file on its list needs either. What the
 //! operations do stands in [`crate::file_ops`].
 
+use core::ops::Deref;
 use core::panic::Location;
 use core::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, OnceLock};
@@ -12,13 +13,13 @@ use urcu::{Event, Memb, Retired, Writer};
 
 use crate::active::Active;
 use crate::cred::{Caller, Cred};
-use crate::cx::{Cx, Host};
+use crate::cx::Cx;
 use crate::error::{Errno, Error, Result};
 use crate::flags::{Has, OpenFlags, RootFlags};
 use crate::held::{self, Held};
 use crate::inner::{FileBody, Inner};
 use crate::notify::User;
-use crate::open_node::{Begun, OpenNode};
+use crate::open_node::OpenNode;
 use crate::opened::Opened;
 use crate::ops::{AnyOpen, AnyOps, guarded};
 use crate::order;
@@ -155,32 +156,20 @@ pub(crate) fn open(node: &Arc<Inner>, flags: OpenFlags, opener: Opener) -> Resul
         guarded("atomic_write_len", &**node, || ops.any_atomic_write_len())?
     };
     let prealloc = preallocate(node, file.has, atomic_write_len)?;
-    let host: Arc<dyn Host> = Arc::<Inner>::clone(node);
     let cx = Cx {
-        host: &host,
+        host: node,
         flags,
         opener,
         caller: opener.map_or_else(Caller::default, Caller::from),
         active: None,
     };
-    let drains = begin(file);
-    let opened = call_open(node, cx, ops, place, &active).map(|open| {
-        let open = Some(open);
-        Arc::new(Opened::new(host, flags, opener, file.has, prealloc, open))
-    });
-    let (of, begun) = end(file, drains, opened)?;
-    if begun == Begun::Drained {
-        of.run_release(node.address(), place);
-        return Err(gone("open", node));
-    }
-    let handle = Handle {
-        node: Arc::clone(node),
-        of,
-        place,
-    };
+    let open = call_open(node, cx, ops, place, &active)?;
+    let of = Arc::new(Opened::new(flags, opener, file.has, prealloc, Some(open)));
+    // No drain came meanwhile, nor does one before we are done: it waits for us.
+    let node = enlist(node, file, &of);
     core::mem::forget(place_taken); // the handle's now
     Ok(OpenFile {
-        handle,
+        handle: Handle { node, of, place },
         atomic_write_len,
         position: 0,
         worker: OnceLock::new(),
@@ -222,45 +211,58 @@ fn call_open(
     guarded("open", &**node, || ops.any_open(&mut cx))?
 }
 
-/// `kernfs_get_open_node`: makes the node's open node if there is none. It stays while the file is being opened.
-/// Tells how often the node was drained.
-fn begin(file: &FileBody) -> u32 {
-    let mut writer = file.slot.lock();
-    if let Some(on) = file.open.get(&writer) {
-        return on.begin_open();
-    }
-    let on = OpenNode::new();
-    let drains = on.begin_open();
-    file.open.assign(&mut writer, on);
-    drains
-}
-
-/// The end of what `begin` began, with the result of the owner's `open`.
-fn end(file: &FileBody, drains: u32, opened: Result<Arc<Opened>>) -> Result<(Arc<Opened>, Begun)> {
-    let mut writer = file.slot.lock();
-    // INVARIANT: it stays as long as it counts us.
-    let on = file.open.get(&writer).expect("a file is being opened");
-    let begun = match opened {
-        Ok(of) => match on.end_open(&of, drains) {
-            Begun::Live => return Ok((of, Begun::Live)),
-            Begun::Drained => Ok((of, Begun::Drained)),
-        },
-        Err(error) => {
-            on.fail_open();
-            Err(error)
+/// `kernfs_get_open_node`: puts the file among those of the node, whose open node is made if there is none. The result is
+/// the handle's count of the node.
+fn enlist(node: &Arc<Inner>, file: &FileBody, of: &Arc<Opened>) -> Kept {
+    let mut slot = file.slot.lock();
+    let idle = slot.take_idle(node.address());
+    match file.open.get(&slot) {
+        Some(on) => on.add(of),
+        None => {
+            let on = OpenNode::new();
+            on.add(of);
+            file.open.assign(&mut slot, on);
         }
-    };
-    let is_last = on.empty();
-    let retired = is_last.then(|| unpublish(file, &mut writer));
-    drop(writer);
-    drop(retired);
-    begun
+    }
+    drop(slot);
+    let idle = idle.and_then(|idle| idle.downcast().ok());
+    Kept(Some(idle.unwrap_or_else(|| Arc::clone(node))))
 }
 
-/// `kernfs_unlink_open_file`: the last file takes the open node along, which is empty, and which RCU frees when the
-/// caller drops it.
-#[must_use]
+/// `kernfs_unlink_open_file`: takes the file off. The last one leaves the open node to who opens the file again, with its
+/// own count of the node, and takes along the one that was left before.
+fn delist(node: &mut Kept, of: &Arc<Opened>) {
+    let Some(file) = node.file() else { return };
+    let mut slot = file.slot.lock();
+    // INVARIANT: 1.
+    let on = file.open.get(&slot).expect("the file is open");
+    on.remove(of);
+    if !on.is_unused() {
+        return;
+    }
+    // Who deactivates the node does so before he takes the mutex, and looks for what is left there: he comes before us,
+    // or finds it.
+    if node.active.is_active() {
+        let idle = node.0.take().and_then(|node| slot.put_idle(node));
+        let other = idle.and_then(|idle| idle.downcast::<Inner>().ok());
+        let file = other.as_ref().and_then(|other| other.file());
+        let retired = file.and_then(|file| unpublish(file, &mut slot));
+        drop(slot);
+        drop(retired);
+        drop(other);
+    } else {
+        let retired = unpublish(file, &mut slot);
+        drop(slot);
+        drop(retired);
+    }
+}
+
+/// Takes out an open node that nobody has open. RCU frees it when the caller drops it.
+#[must_use = "to be dropped without the mutex"]
 fn unpublish(file: &FileBody, writer: &mut Writer) -> Option<Retired<OpenNode>> {
+    if let Some(on) = file.open.get(writer) {
+        on.empty();
+    }
     file.open.take(writer)
 }
 
@@ -279,7 +281,13 @@ pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
     // the last file may take the open node along. No other one comes: nobody can begin to open a node that is being
     // drained.
     let mapped = {
-        let writer = file.slot.lock();
+        let mut writer = file.slot.lock();
+        if let Some(idle) = writer.take_idle(node.address()) {
+            let retired = unpublish(file, &mut writer);
+            drop(writer);
+            drop((retired, idle));
+            return;
+        }
         let guard = Memb::read_lock();
         let Some(on) = file.open.dereference(&guard) else {
             return;
@@ -308,7 +316,7 @@ pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
         };
         match claimed {
             Some(of) => {
-                of.run_release(node.address(), place);
+                of.run_release(node, place);
                 give_up(node, of);
             }
             None => break,
@@ -320,7 +328,7 @@ pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
         file.open.get(&writer).map(OpenNode::all)
     };
     for of in files.into_iter().flatten() {
-        of.wait_released(node.address(), place);
+        of.wait_released(node, place);
         give_up(node, of);
     }
 }
@@ -330,13 +338,25 @@ fn give_up(node: &Arc<Inner>, of: Arc<Opened>) {
     let _ = guarded("drop of an open file", &**node, || drop(of));
 }
 
+/// A count of a node, until the last handle of a file gives it to who opens the node next.
+#[derive(Debug)]
+pub(crate) struct Kept(Option<Arc<Inner>>);
+
+impl Deref for Kept {
+    type Target = Arc<Inner>;
+    #[inline]
+    fn deref(&self) -> &Arc<Inner> {
+        self.0.as_ref().expect("it is not closed yet")
+    }
+}
+
 /// What keeps an open file open: [`OpenFile`], and its mappings.
 ///
 /// # Invariants
-/// 1. Its file is on the list of the node's open node, which is the same for as long as the handle lives.
+/// 1. Its file is counted by the node's open node, which is the same for as long as the handle lives.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    pub(crate) node: Arc<Inner>,
+    pub(crate) node: Kept,
     pub(crate) of: Arc<Opened>,
     place: &'static Location<'static>,
 }
@@ -413,7 +433,7 @@ impl Clone for Handle {
         // Relaxed: who clones has one.
         self.of.handles.fetch_add(1, Ordering::Relaxed);
         Self {
-            node: Arc::clone(&self.node),
+            node: Kept(Some(Arc::clone(&self.node))),
             of: Arc::clone(&self.of),
             place: self.place,
         }
@@ -424,8 +444,10 @@ impl Drop for Handle {
     /// The last one is the close: `release` runs here, unless the drain has run it; if the drain is running
     /// it, waits.
     fn drop(&mut self) {
-        // AcqRel: what was done through the other handles is over before the release.
-        if self.of.handles.fetch_sub(1, Ordering::AcqRel) != 1 {
+        // Acquire, AcqRel: what was done through the other handles is over before the release. Nobody makes another one of
+        // the only one, which is ours: that needs no exchange.
+        let handles = &self.of.handles;
+        if handles.load(Ordering::Acquire) != 1 && handles.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
         if !self.node.tree.is_ours() {
@@ -436,17 +458,11 @@ impl Drop for Handle {
         {
             memory.remove_sharer();
         }
-        let _place = Taken(&self.node); // since `open`
-        self.of.release(self.node.address(), self.place);
-        if let Some(file) = self.node.file() {
-            let mut writer = file.slot.lock();
-            let on = file.open.get(&writer);
-            let is_last = on.is_some_and(|on| on.remove(&self.of));
-            let retired = is_last.then(|| unpublish(file, &mut writer));
-            drop(writer);
-            drop(retired);
-            order::forget(self.of.serial);
-        }
+        let place = Taken(&self.node); // since `open`
+        self.of.release(&*self.node, self.place);
+        drop(place);
+        delist(&mut self.node, &self.of);
+        order::forget(self.of.serial);
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::active::Active;
 use crate::cred::{Caller, Cred};
-use crate::cx::{Cx, Host};
+use crate::cx::{Counted, Cx};
 use crate::flags::{Has, OpenFlags};
 use crate::held::{self, Held};
 use crate::life::{Claim, Life};
@@ -51,7 +51,6 @@ impl DerefMut for IoGuard<'_> {
 
 /// One open file.
 pub(crate) struct Opened {
-    pub(crate) host: Arc<dyn Host>,
     pub(crate) flags: OpenFlags,
     /// `None`: this process.
     pub(crate) opener: Option<Cred>,
@@ -78,7 +77,6 @@ pub(crate) struct Opened {
 
 impl Opened {
     pub(crate) fn new(
-        host: Arc<dyn Host>,
         flags: OpenFlags,
         opener: Option<Cred>,
         has: Has,
@@ -93,7 +91,6 @@ impl Opened {
         let reader = Reader::new();
         Self {
             serial,
-            host,
             flags,
             opener,
             has,
@@ -109,8 +106,8 @@ impl Opened {
     }
 
     /// Takes the lock of the callbacks that move data.
-    pub(crate) fn lock(&self, this: order::Use) -> IoGuard<'_> {
-        let order = order::file(this, || self.host.path());
+    pub(crate) fn lock(&self, this: order::Use, host: &dyn Counted) -> IoGuard<'_> {
+        let order = order::file(this, || host.path());
         IoGuard {
             io: self.io.lock().unwrap_or_else(PoisonError::into_inner),
             _order: order,
@@ -127,9 +124,14 @@ impl Opened {
     }
 
     /// `active`: the reference of the operation, if the callback may give it up.
-    pub(crate) fn cx<'a>(&'a self, caller: Caller<'a>, active: Option<&'a Active<'a>>) -> Cx<'a> {
+    pub(crate) fn cx<'a>(
+        &'a self,
+        host: &'a dyn Counted,
+        caller: Caller<'a>,
+        active: Option<&'a Active<'a>>,
+    ) -> Cx<'a> {
         Cx {
-            host: &self.host,
+            host,
             flags: self.flags,
             opener: self.opener,
             caller,
@@ -139,36 +141,47 @@ impl Opened {
 
     /// Brings the file to its end: runs `release` if this thread is the one that claims it, else waits for
     /// the thread that did. No other callback of the file runs: it is being closed, or its node is drained.
-    pub(crate) fn release(self: &Arc<Self>, node: usize, place: &'static Location<'static>) {
+    pub(crate) fn release(self: &Arc<Self>, host: &dyn Counted, place: &'static Location<'static>) {
+        if !self.has.contains(Has::RELEASE) {
+            return; // no drain claims it
+        }
         match self.life.claim() {
-            Claim::Ours => self.run_release(node, place),
-            Claim::Theirs => self.wait_released(node, place),
+            Claim::Ours => self.run_release(host, place),
+            Claim::Theirs => self.wait_released(host, place),
             Claim::Nothing => {}
         }
     }
 
     /// Runs `release`. The caller has claimed the file.
-    pub(crate) fn run_release(self: &Arc<Self>, node: usize, place: &'static Location<'static>) {
+    pub(crate) fn run_release(
+        self: &Arc<Self>,
+        host: &dyn Counted,
+        place: &'static Location<'static>,
+    ) {
         if self.has.contains(Has::RELEASE)
             && let Some(file) = &self.file
         {
             let _scope = held::enter(Held {
-                node,
+                node: host.address(),
                 file: self.address(),
                 op: "release",
                 place,
                 given_up: false,
             });
             // A panic was reported; there is nobody to give the error to.
-            let _ = guarded("release", &*self.host, || {
-                file.release(&mut self.cx(Caller::default(), None));
+            let _ = guarded("release", host, || {
+                file.release(&mut self.cx(host, Caller::default(), None));
             });
         }
         self.life.end();
     }
 
     /// Waits for the thread that has claimed the file, if one has.
-    pub(crate) fn wait_released(self: &Arc<Self>, node: usize, place: &'static Location<'static>) {
+    pub(crate) fn wait_released(
+        self: &Arc<Self>,
+        host: &dyn Counted,
+        place: &'static Location<'static>,
+    ) {
         // `release` may drop the last handle of its own file: it would wait for itself.
         let address = self.address();
         if held::find(|h| h.file == address && h.op == "release").is_some() {
@@ -176,7 +189,7 @@ impl Opened {
         }
         let period = slow::period(self.has.contains(Has::MAY_BLOCK));
         self.life.wait(period, |waited| {
-            slow::report(node, self.host.path(), place, waited);
+            slow::report(host.address(), host.path(), place, waited);
         });
     }
 }
@@ -184,7 +197,6 @@ impl Opened {
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opened")
-            .field("id", &self.host.id())
             .field("flags", &self.flags)
             .field("dead", &self.is_dead())
             .finish()
