@@ -19,6 +19,7 @@ use crate::path;
 use crate::reader::{Source, Walk};
 use crate::records::Records;
 use crate::seq::Seq;
+use crate::slow::Op;
 
 /// One call of an operation.
 #[derive(Clone, Copy)]
@@ -32,16 +33,16 @@ impl<'a> Call<'a> {
     /// Runs a callback under an active reference.
     fn run<R>(
         &self,
-        op: &'static str,
+        op: Op,
         callback: impl FnOnce(&'a dyn AnyOpen, &mut Cx<'_>) -> R,
     ) -> Result<R> {
-        let active = self.open.handle.active(op)?;
+        let active = self.open.handle.active(op.name())?;
         self.run_active(op, &active, callback)
     }
 
     pub(crate) fn run_active<R>(
         &self,
-        op: &'static str,
+        op: Op,
         active: &Active<'_>,
         callback: impl FnOnce(&'a dyn AnyOpen, &mut Cx<'_>) -> R,
     ) -> Result<R> {
@@ -51,7 +52,7 @@ impl<'a> Call<'a> {
             .of
             .file
             .as_ref()
-            .ok_or_else(|| path::error(Errno::ENODEV, op, &open.handle.node))?;
+            .ok_or_else(|| path::error(Errno::ENODEV, op.name(), &open.handle.node))?;
         let _scope = held::enter(Held {
             node: open.handle.node.address(),
             file: open.handle.of.address(),
@@ -60,7 +61,7 @@ impl<'a> Call<'a> {
             // Another callback of this pass may have forgotten to take it back.
             given_up: active.is_given_up(),
         });
-        guarded(op, &*open.handle.node, || {
+        guarded(op.name(), &*open.handle.node, || {
             callback(
                 &**file,
                 &mut open
@@ -130,7 +131,7 @@ impl<'a> Call<'a> {
     fn read_raw(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let open = self.open;
         let most = buffer.len();
-        let n = self.run("read", |file, cx| {
+        let n = self.run(Op::Read, |file, cx| {
             open.handle.sample_event();
             if !open.handle.of.has.contains(Has::READ) {
                 return Err(path::error(Errno::EINVAL, "read", &open.handle.node));
@@ -167,7 +168,7 @@ impl<'a> Call<'a> {
 
     fn write_raw(&self, data: &[u8], offset: u64) -> Result<usize> {
         let open = self.open;
-        let n = self.run("write", |file, cx| {
+        let n = self.run(Op::Write, |file, cx| {
             if !open.handle.of.has.contains(Has::WRITE) {
                 return Err(path::error(Errno::EINVAL, "write", &open.handle.node));
             }
@@ -202,7 +203,7 @@ impl<'a> Call<'a> {
         let _io = self.lock("lseek")?;
         let open = self.open;
         let target = if open.handle.of.has.contains(Has::LLSEEK) {
-            Some(self.run("llseek", |file, cx| file.llseek(cx, position, to))??)
+            Some(self.run(Op::Llseek, |file, cx| file.llseek(cx, position, to))??)
         } else {
             let _active = open.handle.active("lseek")?;
             match to {
@@ -222,7 +223,7 @@ struct Single<'c, 'a>(&'c Call<'a>, &'c Active<'c>);
 
 impl Walk for Single<'_, '_> {
     fn show(&mut self, seq: &mut Seq) -> Result<()> {
-        self.0.run_active("show", self.1, |file, cx| {
+        self.0.run_active(Op::Show, self.1, |file, cx| {
             self.0.open.handle.sample_event();
             file.show(cx, seq)
         })?
@@ -263,7 +264,7 @@ impl Walk for Many<'_, '_> {
             records,
             ..
         } = self;
-        call.run_active("show", active, |_, cx| {
+        call.run_active(Op::Show, active, |_, cx| {
             call.open.handle.sample_event();
             records.show(cx, seq)
         })?
@@ -277,7 +278,7 @@ impl Walk for Many<'_, '_> {
             records,
             ..
         } = self;
-        call.run_active("next", active, |_, cx| records.next(cx))?
+        call.run_active(Op::Next, active, |_, cx| records.next(cx))?
     }
 }
 
@@ -296,7 +297,7 @@ impl Source for Call<'_> {
         }
         // Under the reference: a drain comes later, and counts.
         let drains = self.open.handle.drains();
-        let started = self.run_active("start", &active, |file, cx| file.start(cx, position))?;
+        let started = self.run_active(Op::Start, &active, |file, cx| file.start(cx, position))?;
         let Some((start, records)) = started? else {
             return Ok(());
         };
@@ -314,7 +315,7 @@ impl Source for Call<'_> {
         };
         let records = many.records;
         // The kernel's stop. It has run, whatever it did; what was shown stands.
-        let _ = self.run_active("stop", &active, |_, _| drop(records));
+        let _ = self.run_active(Op::Stop, &active, |_, _| drop(records));
         result
     }
 }

@@ -21,9 +21,10 @@ use crate::inner::{FileBody, Inner};
 use crate::notify::User;
 use crate::open_node::OpenNode;
 use crate::opened::Opened;
-use crate::ops::{AnyOpen, AnyOps, guarded};
+use crate::ops::guarded;
 use crate::order;
 use crate::path;
+use crate::slow::Op;
 
 /// Longest read or write that is handed to a callback in one piece, unless `atomic_write_len` says more.
 pub(crate) const PAGE: usize = 4096;
@@ -145,28 +146,29 @@ pub(crate) fn open(node: &Arc<Inner>, flags: OpenFlags, opener: Opener) -> Resul
     let place_taken = Taken::new(node)?;
     // Removal takes the ops after the drain, so they are there while we are active.
     let ops = file.ops().ok_or_else(|| gone("open", node))?;
-    let atomic_write_len = {
-        let _scope = held::enter(Held {
-            node: node.address(),
-            file: 0, // not there yet
-            op: "atomic_write_len",
-            place,
-            given_up: false,
-        });
-        guarded("atomic_write_len", &**node, || ops.any_atomic_write_len())?
-    };
+    let scope = held::enter(Held {
+        node: node.address(),
+        file: 0, // not there yet
+        op: Op::AtomicWriteLen,
+        place,
+        given_up: false,
+    });
+    let atomic_write_len = guarded("atomic_write_len", &**node, || ops.any_atomic_write_len())?;
     let prealloc = preallocate(node, file.has, atomic_write_len)?;
-    let cx = Cx {
+    scope.go_on(Op::Open);
+    let mut cx = Cx {
         host: node,
         flags,
         opener,
         caller: opener.map_or_else(Caller::default, Caller::from),
         active: None,
     };
-    let open = call_open(node, cx, ops, place, &active)?;
+    let open = guarded("open", &**node, || ops.any_open(&mut cx))??;
+    drop(scope);
     let of = Arc::new(Opened::new(flags, opener, file.has, prealloc, Some(open)));
     // No drain came meanwhile, nor does one before we are done: it waits for us.
     let node = enlist(node, file, &of);
+    drop(active);
     core::mem::forget(place_taken); // the handle's now
     Ok(OpenFile {
         handle: Handle { node, of, place },
@@ -191,24 +193,6 @@ impl Drop for Taken<'_> {
     fn drop(&mut self) {
         self.0.tree.open_files.remove(self.0.id);
     }
-}
-
-/// Runs the owner's `open`.
-fn call_open(
-    node: &Arc<Inner>,
-    mut cx: Cx<'_>,
-    ops: Arc<dyn AnyOps>,
-    place: &'static Location<'static>,
-    _active: &Active<'_>,
-) -> Result<Box<dyn AnyOpen>> {
-    let _scope = held::enter(Held {
-        node: node.address(),
-        file: 0, // not there yet
-        op: "open",
-        place,
-        given_up: false,
-    });
-    guarded("open", &**node, || ops.any_open(&mut cx))?
 }
 
 /// `kernfs_get_open_node`: puts the file among those of the node, whose open node is made if there is none. The result is

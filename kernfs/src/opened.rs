@@ -19,7 +19,7 @@ use crate::memory::Memory;
 use crate::ops::{AnyOpen, guarded};
 use crate::order;
 use crate::reader::Reader;
-use crate::slow;
+use crate::slow::{self, Op};
 
 /// What the operations of an open file work with, one at a time.
 #[derive(Debug)]
@@ -164,7 +164,7 @@ impl Opened {
             let _scope = held::enter(Held {
                 node: host.address(),
                 file: self.address(),
-                op: "release",
+                op: Op::Release,
                 place,
                 given_up: false,
             });
@@ -184,7 +184,7 @@ impl Opened {
     ) {
         // `release` may drop the last handle of its own file: it would wait for itself.
         let address = self.address();
-        if held::find(|h| h.file == address && h.op == "release").is_some() {
+        if held::find(|h| h.file == address && h.op == Op::Release).is_some() {
             return;
         }
         let period = slow::period(self.has.contains(Has::MAY_BLOCK));
