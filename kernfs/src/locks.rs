@@ -64,6 +64,12 @@ impl Slot {
         Self(u16::from_be_bytes([high, low]) & most)
     }
 
+    /// Whether it is the same one.
+    #[cfg(test)]
+    pub(crate) fn is(self, other: Self) -> bool {
+        self.0 == other.0
+    }
+
     /// Takes the mutex. Held for a few instructions, never over a callback.
     #[track_caller]
     pub(crate) fn lock(self) -> SlotGuard {
