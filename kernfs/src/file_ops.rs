@@ -12,8 +12,8 @@ use crate::error::{Errno, Result};
 use crate::flags::{Has, OpenFlags};
 use crate::held::{self, Held};
 use crate::open::{OpenFile, PAGE};
-use crate::opened::IoGuard;
-use crate::ops::{AnyOpen, guarded, transferred};
+use crate::opened::{AnyOpen, IoGuard};
+use crate::ops::{guarded, transferred};
 use crate::order;
 use crate::path;
 use crate::reader::{Source, Walk};
@@ -47,12 +47,6 @@ impl<'a> Call<'a> {
         callback: impl FnOnce(&'a dyn AnyOpen, &mut Cx<'_>) -> R,
     ) -> Result<R> {
         let open = self.open;
-        let file = open
-            .handle
-            .of
-            .file
-            .as_ref()
-            .ok_or_else(|| path::error(Errno::ENODEV, op.name(), &open.handle.node))?;
         let _scope = held::enter(Held {
             node: open.handle.node.address(),
             file: open.handle.of.address(),
@@ -63,7 +57,7 @@ impl<'a> Call<'a> {
         });
         guarded(op.name(), &*open.handle.node, || {
             callback(
-                &**file,
+                &open.handle.of.file,
                 &mut open
                     .handle
                     .of

@@ -20,7 +20,7 @@ use crate::held::{self, Held};
 use crate::inner::{FileBody, Inner};
 use crate::notify::User;
 use crate::open_node::OpenNode;
-use crate::opened::Opened;
+use crate::opened::{Opened, Seat};
 use crate::ops::guarded;
 use crate::order;
 use crate::path;
@@ -163,9 +163,14 @@ pub(crate) fn open(node: &Arc<Inner>, flags: OpenFlags, opener: Opener) -> Resul
         caller: opener.map_or_else(Caller::default, Caller::from),
         active: None,
     };
-    let open = guarded("open", &**node, || ops.any_open(&mut cx))??;
+    let seat = Seat {
+        flags,
+        opener,
+        has: file.has,
+        prealloc,
+    };
+    let of = guarded("open", &**node, || ops.any_open(&mut cx, seat))??;
     drop(scope);
-    let of = Arc::new(Opened::new(flags, opener, file.has, prealloc, Some(open)));
     // No drain came meanwhile, nor does one before we are done: it waits for us.
     let node = enlist(node, file, &of);
     drop(active);

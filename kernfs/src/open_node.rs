@@ -219,9 +219,43 @@ mod tests {
 
     use super::*;
     use crate::active::Active;
-    use crate::cx::{Counted, Host};
-    use crate::flags::OpenFlags;
+    use crate::cx::{Counted, Cx, Host};
+    use crate::error::Result;
+    use crate::flags::{OpenFlags, PollFlags};
+    use crate::memory::Memory;
+    use crate::opened::{AnyOpen, Seat};
+    use crate::records::Start;
+    use crate::seq::Seq;
+    use std::io::SeekFrom;
     use urcu::Memb;
+
+    /// Callbacks of which only `release` is called.
+    struct Nothing;
+
+    impl AnyOpen for Nothing {
+        fn show(&self, _: &mut Cx<'_>, _: &mut Seq) -> Result<()> {
+            unreachable!()
+        }
+        fn read(&self, _: &mut Cx<'_>, _: &mut [u8], _: u64) -> Result<usize> {
+            unreachable!()
+        }
+        fn write(&self, _: &mut Cx<'_>, _: &[u8], _: u64) -> Result<usize> {
+            unreachable!()
+        }
+        fn start<'a>(&'a self, _: &mut Cx<'_>, _: u64) -> Result<Option<Start<'a>>> {
+            unreachable!()
+        }
+        fn llseek(&self, _: &mut Cx<'_>, _: u64, _: SeekFrom) -> Result<u64> {
+            unreachable!()
+        }
+        fn mmap(&self, _: &mut Cx<'_>, _: u64, _: u64, _: OpenFlags) -> Result<Memory> {
+            unreachable!()
+        }
+        fn poll(&self, _: &mut Cx<'_>, _: PollFlags) -> PollFlags {
+            unreachable!()
+        }
+        fn release(&self, _: &mut Cx<'_>) {}
+    }
 
     struct Nobody;
 
@@ -242,18 +276,19 @@ mod tests {
     }
 
     impl Counted for Nobody {
-        fn remove_self(
-            &self,
-            _: &Active<'_>,
-            _: &'static Location<'static>,
-        ) -> crate::error::Result<bool> {
+        fn remove_self(&self, _: &Active<'_>, _: &'static Location<'static>) -> Result<bool> {
             Ok(false)
         }
     }
 
     fn live(on: &OpenNode, has: Has) -> Arc<Opened> {
-        let opened = Opened::new(OpenFlags::READ, None, has, Vec::new(), None);
-        let of = Arc::new(opened);
+        let seat = Seat {
+            flags: OpenFlags::READ,
+            opener: None,
+            has,
+            prealloc: Vec::new(),
+        };
+        let of: Arc<Opened> = Arc::new(Opened::new(seat, Nothing));
         on.add(&of);
         of
     }

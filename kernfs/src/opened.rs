@@ -7,18 +7,22 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::panic::Location;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::io::SeekFrom;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::active::Active;
 use crate::cred::{Caller, Cred};
 use crate::cx::{Counted, Cx};
-use crate::flags::{Has, OpenFlags};
+use crate::error::Result;
+use crate::flags::{Has, OpenFlags, PollFlags};
+use crate::guarded::guarded;
 use crate::held::{self, Held};
 use crate::life::{Claim, Life};
 use crate::memory::Memory;
-use crate::ops::{AnyOpen, guarded};
 use crate::order;
 use crate::reader::Reader;
+use crate::records::Start;
+use crate::seq::Seq;
 use crate::slow::{self, Op};
 
 /// What the operations of an open file work with, one at a time.
@@ -49,14 +53,35 @@ impl DerefMut for IoGuard<'_> {
     }
 }
 
-/// One open file.
-pub(crate) struct Opened {
+/// One open file: its [`Ops`] and what their `open` returned.
+pub(crate) trait AnyOpen: Send + Sync {
+    fn show(&self, cx: &mut Cx<'_>, seq: &mut Seq) -> Result<()>;
+    fn read(&self, cx: &mut Cx<'_>, buffer: &mut [u8], offset: u64) -> Result<usize>;
+    fn write(&self, cx: &mut Cx<'_>, data: &[u8], offset: u64) -> Result<usize>;
+    fn start<'a>(&'a self, cx: &mut Cx<'_>, position: u64) -> Result<Option<Start<'a>>>;
+    fn llseek(&self, cx: &mut Cx<'_>, position: u64, to: SeekFrom) -> Result<u64>;
+    fn mmap(&self, cx: &mut Cx<'_>, offset: u64, len: u64, flags: OpenFlags) -> Result<Memory>;
+    fn poll(&self, cx: &mut Cx<'_>, generic: PollFlags) -> PollFlags;
+    fn release(&self, cx: &mut Cx<'_>);
+}
+
+/// What an open file is made of beside its callbacks.
+#[derive(Debug)]
+pub(crate) struct Seat {
     pub(crate) flags: OpenFlags,
     /// `None`: this process.
     pub(crate) opener: Option<Cred>,
     pub(crate) has: Has,
-    /// What `open` returned. `None` only in tests.
-    pub(crate) file: Option<Box<dyn AnyOpen>>,
+    /// See [`Io`].
+    pub(crate) prealloc: Vec<u8>,
+}
+
+/// One open file, in one piece with what the owner's `open` returned.
+pub(crate) struct Opened<F: ?Sized = dyn AnyOpen> {
+    pub(crate) flags: OpenFlags,
+    /// `None`: this process.
+    pub(crate) opener: Option<Cred>,
+    pub(crate) has: Has,
     /// Serialises the callbacks that move data. The kernel's `of->mutex`, the lock of its seq buffer, and its
     /// `prealloc_mutex`.
     io: Mutex<Io>,
@@ -73,16 +98,18 @@ pub(crate) struct Opened {
     pub(crate) memory: OnceLock<Memory>,
     /// A descriptor of that was given to somebody.
     pub(crate) shares: AtomicBool,
+    pub(crate) file: F,
 }
 
-impl Opened {
-    pub(crate) fn new(
-        flags: OpenFlags,
-        opener: Option<Cred>,
-        has: Has,
-        prealloc: Vec<u8>,
-        file: Option<Box<dyn AnyOpen>>,
-    ) -> Self {
+impl<F> Opened<F> {
+    #[inline]
+    pub(crate) fn new(seat: Seat, file: F) -> Self {
+        let Seat {
+            flags,
+            opener,
+            has,
+            prealloc,
+        } = seat;
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let serial = match cfg!(debug_assertions) {
             true => SERIAL.fetch_add(1, Ordering::Relaxed),
@@ -94,7 +121,6 @@ impl Opened {
             flags,
             opener,
             has,
-            file,
             io: Mutex::new(Io { reader, prealloc }),
             seen: AtomicU32::new(0),
             life: Life::new(),
@@ -102,9 +128,12 @@ impl Opened {
             handles: AtomicUsize::new(1),
             memory: OnceLock::new(),
             shares: AtomicBool::new(false),
+            file,
         }
     }
+}
 
+impl Opened {
     /// Takes the lock of the callbacks that move data.
     pub(crate) fn lock(&self, this: order::Use, host: &dyn Counted) -> IoGuard<'_> {
         let order = order::file(this, || host.path());
@@ -158,9 +187,7 @@ impl Opened {
         host: &dyn Counted,
         place: &'static Location<'static>,
     ) {
-        if self.has.contains(Has::RELEASE)
-            && let Some(file) = &self.file
-        {
+        if self.has.contains(Has::RELEASE) {
             let _scope = held::enter(Held {
                 node: host.address(),
                 file: self.address(),
@@ -170,7 +197,8 @@ impl Opened {
             });
             // A panic was reported; there is nobody to give the error to.
             let _ = guarded("release", host, || {
-                file.release(&mut self.cx(host, Caller::default(), None));
+                self.file
+                    .release(&mut self.cx(host, Caller::default(), None));
             });
         }
         self.life.end();
