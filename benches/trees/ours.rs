@@ -82,15 +82,15 @@ impl Tree for Ours {
     #[inline]
     fn look(&self, parent: &Dir, name: &str) -> Option<(u64, u32, u64)> {
         let guard = Memb::read_lock();
-        let stat = parent.within(&guard).find(name)?.stat();
-        Some((stat.id, stat.mode, stat.size))
+        let node = parent.within(&guard).find(name)?;
+        Some((node.id(), node.mode(), node.size()))
     }
 
     #[inline]
     fn look_along(&self, path: &str) -> Option<(u64, u32, u64)> {
         let guard = Memb::read_lock();
-        let stat = self.0.within(&guard).walk(path)?.stat();
-        Some((stat.id, stat.mode, stat.size))
+        let node = self.0.within(&guard).walk(path)?;
+        Some((node.id(), node.mode(), node.size()))
     }
 
     fn readdir(&self, dir: &Dir) -> usize {

@@ -110,6 +110,11 @@ impl<'g> NodeRef<'g> {
         self.node.mode_in(self.guard)
     }
 
+    /// The size that stat shows.
+    pub fn size(self) -> u64 {
+        self.node.file().map_or(0, |file| file.size)
+    }
+
     /// What stat(2) shows, of one moment.
     pub fn stat(self) -> Stat {
         self.node.stat_in(self.guard)
@@ -201,6 +206,7 @@ mod tests {
         let root = crate::root::Root::new();
         let dir = root.create_dir("dir", 0o750).unwrap();
         let leaf = dir.create_dir("leaf", 0o700).unwrap();
+        let sized = root.attr("sized", crate::bin::bin(7)).unwrap();
         let before = [&root.dir(), &dir, &leaf].map(|node| counts(node));
         let guard = Memb::read_lock();
         let found = root.within(&guard).walk("dir/leaf").unwrap();
@@ -211,6 +217,7 @@ mod tests {
         assert_eq!((found.id(), found.kind()), (leaf.id(), Kind::Dir));
         assert_eq!((found.name(), found.path()), (&b"leaf"[..], leaf.path()));
         assert_eq!((found.mode(), found.stat()), (0o700, leaf.stat()));
+        assert_eq!((found.size(), sized.within(&guard).size()), (0, 7));
         let above = found.parent().unwrap();
         assert_eq!((above.id(), above.find("none")), (dir.id(), None));
         assert_eq!(above.parent().unwrap().parent(), None);
