@@ -15,7 +15,7 @@ struct Operation {
     parts: usize,
 }
 
-const OPERATIONS: [Operation; 7] = [
+const OPERATIONS: [Operation; 9] = [
     Operation {
         title: "find an entry of a directory of 19 by name",
         keys: ["find_1", "find_2", "find_beside", "find_2_beside"],
@@ -38,6 +38,30 @@ const OPERATIONS: [Operation; 7] = [
             "Walk of 7 components, 2 threads beside a writer",
         ],
         of: |loops| &loops.walk,
+        parts: 1,
+    },
+    Operation {
+        title: "look a name up in a directory of 19 and read the attributes; nothing is kept, so nothing is counted",
+        keys: ["look_1", "look_2", "look_beside", "look_2_beside"],
+        titles: [
+            "Attributes by name, nothing kept, 1 thread",
+            "Attributes by name, nothing kept, 2 threads",
+            "Attributes by name, nothing kept, beside a writer",
+            "Attributes by name, nothing kept, 2 threads beside a writer",
+        ],
+        of: |loops| &loops.look,
+        parts: 1,
+    },
+    Operation {
+        title: "look along a path of 7 components and read the attributes; nothing is kept, so nothing is counted",
+        keys: ["along_1", "along_2", "along_beside", "along_2_beside"],
+        titles: [
+            "Attributes by path, nothing kept, 1 thread",
+            "Attributes by path, nothing kept, 2 threads",
+            "Attributes by path, nothing kept, beside a writer",
+            "Attributes by path, nothing kept, 2 threads beside a writer",
+        ],
+        of: |loops| &loops.look_along,
         parts: 1,
     },
     Operation {

@@ -157,6 +157,19 @@ impl<L: Locks> Branch<L> {
     }
 }
 
+impl<L: Locks> Branch<L> {
+    /// Each lock is held while the next one is taken, so no directory needs a count to be looked at.
+    fn look_along(&self, path: &str) -> Option<(u64, u32, u64)> {
+        let path = path.trim_start_matches('/');
+        let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+        self.entries.read(|entries| match entries.get(name)? {
+            child if rest.is_empty() => Some(child.node().attributes()),
+            Child::Dir(next) => next.look_along(rest),
+            Child::File(_) => None,
+        })
+    }
+}
+
 impl<L: Locks + Named> Tree for PerDirectory<L> {
     type Node = Child<L>;
     type Dir = Arc<Branch<L>>;
@@ -235,6 +248,17 @@ impl<L: Locks + Named> Tree for PerDirectory<L> {
     #[inline]
     fn attributes(node: &Self::Node) -> (u64, u32, u64) {
         node.node().attributes()
+    }
+
+    #[inline]
+    fn look(&self, parent: &Self::Dir, name: &str) -> Option<(u64, u32, u64)> {
+        let look = |child: &Child<L>| child.node().attributes();
+        parent.entries.read(|entries| entries.get(name).map(look))
+    }
+
+    #[inline]
+    fn look_along(&self, path: &str) -> Option<(u64, u32, u64)> {
+        self.root.look_along(path)
     }
 
     fn readdir(&self, dir: &Self::Dir) -> usize {
@@ -381,6 +405,20 @@ impl<L: Locks + Named> Tree for One<L> {
     #[inline]
     fn attributes(node: &Found) -> (u64, u32, u64) {
         node.node.attributes()
+    }
+
+    #[inline]
+    fn look(&self, parent: &String, name: &str) -> Option<(u64, u32, u64)> {
+        self.root.read(|root| {
+            let twig = root.at(parent)?.entries.get(name)?;
+            Some(twig.node.attributes())
+        })
+    }
+
+    #[inline]
+    fn look_along(&self, path: &str) -> Option<(u64, u32, u64)> {
+        self.root
+            .read(|root| root.at(path).map(|twig| twig.node.attributes()))
     }
 
     fn readdir(&self, dir: &String) -> usize {

@@ -90,6 +90,10 @@ pub trait Tree: Send + Sync + Sized + 'static {
     fn walk(&self, path: &str) -> Option<Self::Node>;
     /// Id, mode and size.
     fn attributes(node: &Self::Node) -> (u64, u32, u64);
+    /// Those of the entry of that name, as cheaply as the tree can: nothing is kept.
+    fn look(&self, parent: &Self::Dir, name: &str) -> Option<(u64, u32, u64)>;
+    /// Those of the node at the end of a path, likewise.
+    fn look_along(&self, path: &str) -> Option<(u64, u32, u64)>;
     /// Lists a directory with names, ids and kinds; tells how many.
     fn readdir(&self, dir: &Self::Dir) -> usize;
     /// Opens for reading.
@@ -133,6 +137,10 @@ pub struct Loops {
     pub find: Make,
     /// [`PATH`] to a counted node and its attributes.
     pub walk: Make,
+    /// The attributes of the entry of a name; nothing is kept.
+    pub look: Make,
+    /// The attributes of [`PATH`]; nothing is kept.
+    pub look_along: Make,
     /// All of [`LONG`].
     pub readdir: Make,
     /// Opening and closing; each thread has a file of its own.
@@ -150,6 +158,15 @@ fn own(thread: usize) -> String {
     name(3 + 7 * thread)
 }
 
+/// The path of a thread: what is counted at its end is not the other thread's.
+fn own_path(thread: usize) -> String {
+    let (dir, _) = PATH.rsplit_once('/').expect("a path");
+    match thread {
+        0 => PATH.to_owned(),
+        _ => format!("{dir}/{}", own(thread)),
+    }
+}
+
 fn loops<T: Tree>() -> Loops {
     // For ever: threads share it, and the process ends soon.
     let tree: &'static T = Box::leak(Box::new(T::grown()));
@@ -164,16 +181,16 @@ fn loops<T: Tree>() -> Loops {
             let (dir, name) = (dir(SMALL), own(thread));
             move || tree.find(&dir, &name)
         }),
+        look: Make::new(move |thread| {
+            let (dir, name) = (dir(SMALL), own(thread));
+            move || tree.look(&dir, &name)
+        }),
+        look_along: Make::new(move |thread| {
+            let path = own_path(thread);
+            move || tree.look_along(&path)
+        }),
         walk: Make::new(move |thread| {
-            // What is counted at the end is not the other thread's.
-            let path = match thread {
-                0 => PATH.to_owned(),
-                _ => format!(
-                    "{}/{}",
-                    PATH.rsplit_once('/').expect("a path").0,
-                    own(thread)
-                ),
-            };
+            let path = own_path(thread);
             move || {
                 let node = tree.walk(&path);
                 let attributes = node.as_ref().map(T::attributes);
@@ -242,8 +259,15 @@ mod tests {
         let (id, mode, _) = T::attributes(&node);
         assert!(id > 0 && mode & 0o777 == 0o444, "{}", T::NAME);
         assert!(tree.walk("/sys/nothing").is_none());
+        assert_eq!(tree.look_along(PATH), Some(T::attributes(&node)));
+        assert_eq!(tree.look_along("/sys/nothing/more"), None);
+        assert_eq!(tree.look_along("/sys/attribute000/more"), None);
         let root = tree.root();
         let dir = |name| T::dir(tree.find(&root, name).unwrap());
+        let last = name(FILES - 1);
+        let found = tree.find(&dir(SMALL), &last).unwrap();
+        assert_eq!(tree.look(&dir(SMALL), &last), Some(T::attributes(&found)));
+        assert_eq!(tree.look(&dir(SMALL), "none"), None);
         assert_eq!(tree.readdir(&dir(LONG)), ENTRIES);
         let mut buffer = [0; 64];
         let open = tree.open(&T::file(node));
@@ -279,13 +303,26 @@ mod tests {
                 name: _,
                 find,
                 walk,
+                look,
+                look_along,
                 readdir,
                 open,
                 open_read_close,
                 read,
                 churn,
             } = loops;
-            for make in [find, walk, readdir, open, open_read_close, read, churn] {
+            let all = [
+                find,
+                walk,
+                look,
+                look_along,
+                readdir,
+                open,
+                open_read_close,
+                read,
+                churn,
+            ];
+            for make in all {
                 for thread in 0..2 {
                     let mut job: Job = make.job(thread);
                     job(thread, 2);

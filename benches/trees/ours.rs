@@ -3,6 +3,7 @@
 use kernfs::{
     Cx, Dir, EntryRef, File, Has, Kind, Listing, Node, OpenFile, OpenFlags, Ops, Result, Root, Seq,
 };
+use urcu::Memb;
 
 use super::{Tree, names};
 
@@ -76,6 +77,20 @@ impl Tree for Ours {
     fn attributes(node: &Node) -> (u64, u32, u64) {
         let stat = node.stat();
         (stat.id, stat.mode, stat.size)
+    }
+
+    #[inline]
+    fn look(&self, parent: &Dir, name: &str) -> Option<(u64, u32, u64)> {
+        let guard = Memb::read_lock();
+        let node = parent.within(&guard).find(name)?;
+        Some((node.id(), node.mode(), node.size()))
+    }
+
+    #[inline]
+    fn look_along(&self, path: &str) -> Option<(u64, u32, u64)> {
+        let guard = Memb::read_lock();
+        let node = self.0.within(&guard).walk(path)?;
+        Some((node.id(), node.mode(), node.size()))
     }
 
     fn readdir(&self, dir: &Dir) -> usize {

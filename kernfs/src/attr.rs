@@ -32,7 +32,8 @@ use crate::cx::Cx;
 use crate::error::{Errno, Error, Result};
 use crate::flags::Has;
 use crate::node::{Dir, File};
-use crate::ops::{AnyOpen, AnyOps, Ops};
+use crate::opened::{Opened, Seat};
+use crate::ops::{AnyOps, Ops};
 use crate::seq::Seq;
 
 /// The size that stat(2) shows of an attribute, and the most that one write stores.
@@ -85,8 +86,8 @@ impl AnyOps for Helped {
     fn any_atomic_write_len(&self) -> usize {
         self.0.any_atomic_write_len()
     }
-    fn any_open(self: Arc<Self>, cx: &mut Cx<'_>) -> Result<Box<dyn AnyOpen>> {
-        Arc::clone(&self.0).any_open(cx)
+    fn any_open(self: Arc<Self>, cx: &mut Cx<'_>, seat: Seat) -> Result<Arc<Opened>> {
+        Arc::clone(&self.0).any_open(cx, seat)
     }
     fn any_help(&self) -> Option<&'static str> {
         Some(self.1)

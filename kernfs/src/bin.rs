@@ -9,7 +9,8 @@ use crate::cx::Cx;
 use crate::error::{Errno, Result};
 use crate::flags::{Has, OpenFlags, PollFlags};
 use crate::memory::Memory;
-use crate::ops::{AnyOpen, AnyOps};
+use crate::opened::{AnyOpen, Opened, Seat};
+use crate::ops::AnyOps;
 use crate::records::Start;
 use crate::seq::Seq;
 
@@ -156,8 +157,8 @@ impl AnyOps for Bin {
     fn any_atomic_write_len(&self) -> usize {
         0
     }
-    fn any_open(self: Arc<Self>, _: &mut Cx<'_>) -> Result<Box<dyn AnyOpen>> {
-        Ok(Box::new(OpenBin(self)))
+    fn any_open(self: Arc<Self>, _: &mut Cx<'_>, seat: Seat) -> Result<Arc<Opened>> {
+        Ok(Arc::new(Opened::new(seat, OpenBin(self))))
     }
 }
 

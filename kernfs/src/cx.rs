@@ -16,16 +16,36 @@ pub(crate) trait Host: Send + Sync {
     fn name(&self) -> Vec<u8>;
     fn path(&self) -> Vec<u8>;
     fn notify(&self);
-    fn remove_self(
-        self: Arc<Self>,
-        active: &Active<'_>,
-        place: &'static Location<'static>,
-    ) -> Result<bool>;
+    /// Tells it from others.
+    fn address(&self) -> usize;
+}
+
+/// A count of it.
+pub(crate) trait Counted: Host {
+    fn remove_self(&self, active: &Active<'_>, place: &'static Location<'static>) -> Result<bool>;
+}
+
+impl<H: Host> Host for Arc<H> {
+    fn id(&self) -> u64 {
+        H::id(self)
+    }
+    fn name(&self) -> Vec<u8> {
+        H::name(self)
+    }
+    fn path(&self) -> Vec<u8> {
+        H::path(self)
+    }
+    fn notify(&self) {
+        H::notify(self);
+    }
+    fn address(&self) -> usize {
+        H::address(self)
+    }
 }
 
 /// The context of one call of a callback.
 pub struct Cx<'a> {
-    pub(crate) host: &'a Arc<dyn Host>,
+    pub(crate) host: &'a dyn Counted,
     pub(crate) flags: OpenFlags,
     /// `None`: this process.
     pub(crate) opener: Option<Cred>,
@@ -132,7 +152,7 @@ impl Cx<'_> {
     pub fn remove_self(&mut self) -> Result<bool> {
         let place = Location::caller();
         match self.active {
-            Some(active) => Arc::clone(self.host).remove_self(active, place),
+            Some(active) => self.host.remove_self(active, place),
             None => Err(Errno::EDEADLK.because(format!(
                 "removal of {} by its own open or release at {place}",
                 self.host.path().escape_ascii()

@@ -54,7 +54,8 @@ impl Dir {
     #[doc(alias = "kernfs_walk_and_get_ns")]
     pub fn walk_ns(&self, path: impl AsRef<[u8]>, ns: Option<Ns>) -> Option<Node> {
         let guard = Memb::read_lock();
-        lookup::walk(&self.0.0, path.as_ref(), ns, &guard).map(Node)
+        let found = lookup::walk((&self.0.0).into(), path.as_ref(), ns, &guard)?;
+        Some(Node(found.get())) // only the last one is counted
     }
 
     /// Removes the entry of this name, as [`Node::remove`] does.

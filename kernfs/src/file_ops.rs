@@ -12,13 +12,14 @@ use crate::error::{Errno, Result};
 use crate::flags::{Has, OpenFlags};
 use crate::held::{self, Held};
 use crate::open::{OpenFile, PAGE};
-use crate::opened::IoGuard;
-use crate::ops::{AnyOpen, guarded, transferred};
+use crate::opened::{AnyOpen, IoGuard};
+use crate::ops::{guarded, transferred};
 use crate::order;
 use crate::path;
 use crate::reader::{Source, Walk};
 use crate::records::Records;
 use crate::seq::Seq;
+use crate::slow::Op;
 
 /// One call of an operation.
 #[derive(Clone, Copy)]
@@ -32,26 +33,20 @@ impl<'a> Call<'a> {
     /// Runs a callback under an active reference.
     fn run<R>(
         &self,
-        op: &'static str,
+        op: Op,
         callback: impl FnOnce(&'a dyn AnyOpen, &mut Cx<'_>) -> R,
     ) -> Result<R> {
-        let active = self.open.handle.active(op)?;
+        let active = self.open.handle.active(op.name())?;
         self.run_active(op, &active, callback)
     }
 
     pub(crate) fn run_active<R>(
         &self,
-        op: &'static str,
+        op: Op,
         active: &Active<'_>,
         callback: impl FnOnce(&'a dyn AnyOpen, &mut Cx<'_>) -> R,
     ) -> Result<R> {
         let open = self.open;
-        let file = open
-            .handle
-            .of
-            .file
-            .as_ref()
-            .ok_or_else(|| path::error(Errno::ENODEV, op, &open.handle.node))?;
         let _scope = held::enter(Held {
             node: open.handle.node.address(),
             file: open.handle.of.address(),
@@ -60,8 +55,14 @@ impl<'a> Call<'a> {
             // Another callback of this pass may have forgotten to take it back.
             given_up: active.is_given_up(),
         });
-        guarded(op, &*open.handle.node, || {
-            callback(&**file, &mut open.handle.of.cx(self.caller, Some(active)))
+        guarded(op.name(), &*open.handle.node, || {
+            callback(
+                &open.handle.of.file,
+                &mut open
+                    .handle
+                    .of
+                    .cx(&*open.handle.node, self.caller, Some(active)),
+            )
         })
     }
 
@@ -86,7 +87,7 @@ impl<'a> Call<'a> {
             op,
             place: self.place,
         };
-        Ok(open.handle.of.lock(this))
+        Ok(open.handle.of.lock(this, &*open.handle.node))
     }
 
     fn check(&self, op: &str, wanted: OpenFlags, offset: u64) -> Result<()> {
@@ -124,7 +125,7 @@ impl<'a> Call<'a> {
     fn read_raw(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let open = self.open;
         let most = buffer.len();
-        let n = self.run("read", |file, cx| {
+        let n = self.run(Op::Read, |file, cx| {
             open.handle.sample_event();
             if !open.handle.of.has.contains(Has::READ) {
                 return Err(path::error(Errno::EINVAL, "read", &open.handle.node));
@@ -161,7 +162,7 @@ impl<'a> Call<'a> {
 
     fn write_raw(&self, data: &[u8], offset: u64) -> Result<usize> {
         let open = self.open;
-        let n = self.run("write", |file, cx| {
+        let n = self.run(Op::Write, |file, cx| {
             if !open.handle.of.has.contains(Has::WRITE) {
                 return Err(path::error(Errno::EINVAL, "write", &open.handle.node));
             }
@@ -196,7 +197,7 @@ impl<'a> Call<'a> {
         let _io = self.lock("lseek")?;
         let open = self.open;
         let target = if open.handle.of.has.contains(Has::LLSEEK) {
-            Some(self.run("llseek", |file, cx| file.llseek(cx, position, to))??)
+            Some(self.run(Op::Llseek, |file, cx| file.llseek(cx, position, to))??)
         } else {
             let _active = open.handle.active("lseek")?;
             match to {
@@ -216,7 +217,7 @@ struct Single<'c, 'a>(&'c Call<'a>, &'c Active<'c>);
 
 impl Walk for Single<'_, '_> {
     fn show(&mut self, seq: &mut Seq) -> Result<()> {
-        self.0.run_active("show", self.1, |file, cx| {
+        self.0.run_active(Op::Show, self.1, |file, cx| {
             self.0.open.handle.sample_event();
             file.show(cx, seq)
         })?
@@ -257,7 +258,7 @@ impl Walk for Many<'_, '_> {
             records,
             ..
         } = self;
-        call.run_active("show", active, |_, cx| {
+        call.run_active(Op::Show, active, |_, cx| {
             call.open.handle.sample_event();
             records.show(cx, seq)
         })?
@@ -271,7 +272,7 @@ impl Walk for Many<'_, '_> {
             records,
             ..
         } = self;
-        call.run_active("next", active, |_, cx| records.next(cx))?
+        call.run_active(Op::Next, active, |_, cx| records.next(cx))?
     }
 }
 
@@ -290,7 +291,7 @@ impl Source for Call<'_> {
         }
         // Under the reference: a drain comes later, and counts.
         let drains = self.open.handle.drains();
-        let started = self.run_active("start", &active, |file, cx| file.start(cx, position))?;
+        let started = self.run_active(Op::Start, &active, |file, cx| file.start(cx, position))?;
         let Some((start, records)) = started? else {
             return Ok(());
         };
@@ -308,7 +309,7 @@ impl Source for Call<'_> {
         };
         let records = many.records;
         // The kernel's stop. It has run, whatever it did; what was shown stands.
-        let _ = self.run_active("stop", &active, |_, _| drop(records));
+        let _ = self.run_active(Op::Stop, &active, |_, _| drop(records));
         result
     }
 }

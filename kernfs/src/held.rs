@@ -9,7 +9,7 @@ use core::marker::PhantomData;
 use core::panic::Location;
 
 use crate::order;
-use crate::slow;
+use crate::slow::{Op, Own};
 
 /// One callback that the thread is inside of.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Held {
     /// Address of the open file.
     pub(crate) file: usize,
     /// Which callback.
-    pub(crate) op: &'static str,
+    pub(crate) op: Op,
     /// Who called the operation that runs it.
     pub(crate) place: &'static Location<'static>,
     /// It gave its active reference up: nobody waits for it.
@@ -33,8 +33,20 @@ impl Held {
     }
 }
 
+/// What belongs to a thread.
+struct Inside {
+    list: Vec<Held>,
+    /// Made with the first callback.
+    own: Option<Own>,
+}
+
 thread_local! {
-    static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
+    static INSIDE: RefCell<Inside> = const {
+        RefCell::new(Inside {
+            list: Vec::new(),
+            own: None,
+        })
+    };
 }
 
 /// Ends the entry when dropped. Belongs to its thread.
@@ -63,13 +75,14 @@ pub(crate) fn enter(held: Held) -> Scope {
 fn push(
     node: usize,
     file: usize,
-    op: &'static str,
+    op: Op,
     place: &'static Location<'static>,
     given_up: bool,
 ) -> Scope {
     // In TLS destructors the list may be gone; then nothing is noted and nothing is refused.
-    let depth = HELD.try_with(|list| {
-        let mut list = list.borrow_mut();
+    let depth = INSIDE.try_with(|inside| {
+        let Inside { list, own } = &mut *inside.borrow_mut();
+        let depth = list.len();
         list.push(Held {
             node,
             file,
@@ -77,8 +90,7 @@ fn push(
             place,
             given_up,
         });
-        let depth = list.len() - 1;
-        slow::enter(depth, node, op);
+        own.get_or_insert_with(Own::new).enter(depth, node, op);
         depth
     });
     Scope {
@@ -87,11 +99,29 @@ fn push(
     }
 }
 
+impl Scope {
+    /// The callback is over, and another one of the same file begins.
+    pub(crate) fn go_on(&self, op: Op) {
+        let _ = INSIDE.try_with(|inside| {
+            let Inside { list, own } = &mut *inside.borrow_mut();
+            if let (Some(last), Some(own)) = (list.get_mut(self.depth), own) {
+                last.op = op;
+                own.enter(self.depth, last.node, op);
+            }
+        });
+    }
+}
+
 impl Drop for Scope {
     fn drop(&mut self) {
         // Scopes are stack values of this crate, so they end in order.
-        let _ = HELD.try_with(|list| list.borrow_mut().truncate(self.depth));
-        slow::leave(self.depth);
+        let _ = INSIDE.try_with(|inside| {
+            let Inside { list, own } = &mut *inside.borrow_mut();
+            list.truncate(self.depth);
+            if let Some(own) = own {
+                own.leave(self.depth);
+            }
+        });
     }
 }
 
@@ -107,8 +137,8 @@ pub(crate) fn take_back(nodes: usize) {
 
 fn mark(nodes: usize, given_up: bool) {
     // The innermost one: no other's context is in reach of the code that runs.
-    let _ = HELD.try_with(|list| {
-        for entry in list.borrow_mut().iter_mut().rev().take(nodes) {
+    let _ = INSIDE.try_with(|inside| {
+        for entry in inside.borrow_mut().list.iter_mut().rev().take(nodes) {
             entry.given_up = given_up;
         }
     });
@@ -116,15 +146,18 @@ fn mark(nodes: usize, given_up: bool) {
 
 /// Whether the thread is inside any callback.
 pub(crate) fn any() -> bool {
-    HELD.try_with(|list| !list.borrow().is_empty())
+    INSIDE
+        .try_with(|inside| !inside.borrow().list.is_empty())
         .unwrap_or(false)
 }
 
 /// The innermost entry that `matches`.
 pub(crate) fn find(mut matches: impl FnMut(&Held) -> bool) -> Option<Held> {
-    HELD.try_with(|list| list.borrow().iter().rev().find(|h| matches(h)).copied())
-        .ok()
-        .flatten()
+    let innermost = |inside: &RefCell<Inside>| {
+        let list = &inside.borrow().list;
+        list.iter().rev().find(|h| matches(h)).copied()
+    };
+    INSIDE.try_with(innermost).ok().flatten()
 }
 
 #[cfg(test)]
@@ -141,11 +174,13 @@ mod tests {
             given_up: false,
         };
         assert!(!any());
-        let outer = enter(held(1, "show"));
+        let outer = enter(held(1, Op::Show));
         {
-            let _inner = enter(held(2, "write"));
-            assert_eq!(find(|h| h.node == 2).map(|h| h.op), Some("write"));
-            assert_eq!(find(|h| h.node == 1).map(|h| h.op), Some("show"));
+            let inner = enter(held(2, Op::Read));
+            assert_eq!(find(|h| h.node == 2).map(|h| h.op), Some(Op::Read));
+            inner.go_on(Op::Write);
+            assert_eq!(find(|h| h.node == 2).map(|h| h.op), Some(Op::Write));
+            assert_eq!(find(|h| h.node == 1).map(|h| h.op), Some(Op::Show));
             give_up(1);
             assert!(find(|h| h.holds(2)).is_none() && find(|h| h.holds(1)).is_some());
             take_back(1);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use urcu::Memb;
 
 use crate::active::Active;
-use crate::cx::Host;
+use crate::cx::{Counted, Host};
 use crate::error::Result;
 use crate::inner::Inner;
 use crate::path;
@@ -29,11 +29,13 @@ impl Host for Inner {
         Self::notify(self);
     }
 
-    fn remove_self(
-        self: Arc<Self>,
-        active: &Active<'_>,
-        place: &'static Location<'static>,
-    ) -> Result<bool> {
-        self_removal::remove_self(&self, active, place)
+    fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+}
+
+impl Counted for Arc<Inner> {
+    fn remove_self(&self, active: &Active<'_>, place: &'static Location<'static>) -> Result<bool> {
+        self_removal::remove_self(self, active, place)
     }
 }

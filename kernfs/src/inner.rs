@@ -381,15 +381,21 @@ impl Inner {
 
     /// Permission bits.
     pub(crate) fn mode(&self) -> u32 {
-        let guard = Memb::read_lock();
-        self.record(&guard)
+        self.mode_in(&Memb::read_lock())
+    }
+
+    pub(crate) fn mode_in(&self, guard: &Guard<'_>) -> u32 {
+        self.record(guard)
             .map_or_else(|| self.born_mode(), |record| record.mode)
     }
 
     pub(crate) fn stat(&self) -> Stat {
-        let guard = Memb::read_lock();
+        self.stat_in(&Memb::read_lock())
+    }
+
+    pub(crate) fn stat_in(&self, guard: &Guard<'_>) -> Stat {
         let born = Duration::from_nanos(self.born);
-        let (nlink, record) = self.nlink_and_record(&guard);
+        let (nlink, record) = self.nlink_and_record(guard);
         let mut stat = Stat {
             id: self.id,
             kind: self.kind(),

@@ -29,7 +29,7 @@
 //!   open files answer ENODEV for ever; each was released exactly once.
 //! * **Looking takes no lock.** [`Dir::find`], [`Dir::walk`], [`Dir::readdir`], [`Node::path`] and
 //!   [`Node::stat`] are RCU read sections ([`urcu`]); they neither wait for anybody nor write to memory
-//!   that others read, but for the count of the node that is returned.
+//!   that others read, but for the count of the node that is returned; [`Node::within`] looks without it.
 //! * **[`File::notify`] works anywhere**, signal handlers included: no lock, no allocation.
 //! * **What you see was there**: a path, what a walk finds, a link's text, what stat shows are each of one moment,
 //!   whatever is renamed meanwhile.
@@ -37,7 +37,8 @@
 //!   [`Errno`] and a line that names the node. None is a crash or a hang.
 //!
 //! # Where what is
-//! * [`Root`] owns a tree; [`Node`] is any node, [`Dir`], [`File`] and [`Link`] are what it can be.
+//! * [`Root`] owns a tree; [`Node`] is any node, [`Dir`], [`File`] and [`Link`] are what it can be; [`NodeRef`] is one
+//!   that was found in a read section and not counted.
 //! * [`ro`], [`rw`], [`wo`] make attributes of one line; [`Ops`] are the callbacks of a file in full.
 //! * [`ro_atomic`], [`rw_atomic`] and [`bin`] as well; [`Group`]s of attributes; an [`Object`] owns its directory;
 //!   [`Uevents`] tell of objects.
@@ -149,6 +150,7 @@ mod tree;
 mod uevent;
 mod values;
 mod watch;
+mod within;
 mod xattr;
 
 pub use attr::{Attr, Stored, ro, rw, wo};
@@ -177,6 +179,9 @@ pub use seq::Seq;
 pub use slow::{RunningCallback, SlowRemoval, on_slow_removal};
 pub use syscalls::SyscallOps;
 pub use uevent::{Action, Subscriber, Uevent, Uevents};
+#[doc(no_inline)]
+pub use urcu;
 pub use values::{Atomic, ro_atomic, rw_atomic};
 pub use watch::Watch;
+pub use within::NodeRef;
 pub use xattr::XattrHow;

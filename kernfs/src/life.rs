@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::atomic::{Ordering, Wake, Word};
 
-/// `open` runs. No drain is here yet, unless the callback has given up its active reference.
+/// Just made; no drain knows of it.
 const OPENING: u32 = 0;
 /// Usable.
 const LIVE: u32 = 1;
@@ -43,12 +43,6 @@ impl Life {
     pub(crate) fn begin(&self) {
         // Release pairs with the claim: who releases sees what `open` returned.
         self.0.store(LIVE, Ordering::Release);
-    }
-
-    /// The same, but the node was drained meanwhile: the end is the caller's, as if he had claimed it.
-    pub(crate) fn begin_claimed(&self) {
-        // Release pairs with the Acquire of `is_over`. Nobody claims it, so nobody else releases.
-        self.0.store(RELEASING, Ordering::Release);
     }
 
     /// Whether the file was released, or is being.
@@ -120,15 +114,6 @@ mod tests {
         life.end();
         assert_eq!(life.claim(), Claim::Nothing);
         life.wait(Duration::MAX, |_| {});
-    }
-
-    #[test]
-    fn what_begins_too_late_is_its_openers_to_end() {
-        let life = Life::new();
-        life.begin_claimed();
-        assert_eq!((life.claim(), life.is_over()), (Claim::Theirs, true));
-        life.end();
-        assert_eq!((life.claim(), life.is_over()), (Claim::Nothing, true));
     }
 
     /// I8: `release` runs once, and whoever comes meanwhile returns after it.

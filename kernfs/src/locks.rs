@@ -4,9 +4,13 @@
 //! CPUs, one in every node would bloat them, so nodes hash into a table whose size goes by the number of
 //! CPUs. Each mutex protects a [`Writer`], without which nobody changes an open node's pointer; the pointer
 //! remembers its writer, so a node belongs to one mutex for ever.
+//!
+//! It also protects a count of the node that was closed last of those that are its own, and whose open node stays: who
+//! opens that node again finds both. A node is taken out of there when another one takes its place, and by its drain.
 
+use core::any::Any;
 use core::ops::{Deref, DerefMut};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use urcu::Writer;
 
@@ -16,13 +20,27 @@ use crate::order;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot(u16);
 
+/// A count of a node.
+pub(crate) type Idle = Arc<dyn Any + Send + Sync>;
+
+/// What a mutex protects.
+#[derive(Debug)]
+struct Shelf {
+    writer: Writer,
+    idle: Option<Idle>,
+}
+
 /// On cache lines of its own: who takes its neighbour would wait for it too.
 #[repr(align(128))]
-struct Line(Mutex<Writer>);
+struct Line(Mutex<Shelf>);
 
 static TABLE: LazyLock<Box<[Line]>> = LazyLock::new(|| {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let lines = (0..size(cpus)).map(|_| Line(Mutex::new(Writer::new())));
+    let shelf = || Shelf {
+        writer: Writer::new(),
+        idle: None,
+    };
+    let lines = (0..size(cpus)).map(|_| Line(Mutex::new(shelf())));
     lines.collect()
 });
 
@@ -46,12 +64,18 @@ impl Slot {
         Self(u16::from_be_bytes([high, low]) & most)
     }
 
+    /// Whether it is the same one.
+    #[cfg(test)]
+    pub(crate) fn is(self, other: Self) -> bool {
+        self.0 == other.0
+    }
+
     /// Takes the mutex. Held for a few instructions, never over a callback.
     #[track_caller]
     pub(crate) fn lock(self) -> SlotGuard {
         let order = order::hashed();
         SlotGuard {
-            writer: TABLE[usize::from(self.0)]
+            shelf: TABLE[usize::from(self.0)]
                 .0
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
@@ -63,20 +87,35 @@ impl Slot {
 /// A hashed mutex is held.
 #[derive(Debug)]
 pub(crate) struct SlotGuard {
-    writer: MutexGuard<'static, Writer>,
+    shelf: MutexGuard<'static, Shelf>,
     _order: order::Hashed,
+}
+
+impl SlotGuard {
+    /// Puts a node there; gives the one that was.
+    #[must_use = "to be dropped without the mutex"]
+    pub(crate) fn put_idle(&mut self, node: Idle) -> Option<Idle> {
+        self.shelf.idle.replace(node)
+    }
+
+    /// Takes the node at this address, if it is there.
+    #[must_use = "to be dropped without the mutex"]
+    pub(crate) fn take_idle(&mut self, node: usize) -> Option<Idle> {
+        let idle = &mut self.shelf.idle;
+        idle.take_if(|idle| Arc::as_ptr(idle).addr() == node)
+    }
 }
 
 impl Deref for SlotGuard {
     type Target = Writer;
     fn deref(&self) -> &Writer {
-        &self.writer
+        &self.shelf.writer
     }
 }
 
 impl DerefMut for SlotGuard {
     fn deref_mut(&mut self) -> &mut Writer {
-        &mut self.writer
+        &mut self.shelf.writer
     }
 }
 

@@ -14,8 +14,6 @@
 //! meanwhile held its entry then: removal takes the entries out of a directory before the directory out of its
 //! parent.) If one changed, a rename of something on this path was faster, and the walk starts anew.
 
-use std::sync::Arc;
-
 use urcu::{Borrowed, Guard};
 
 use crate::inner::{self, Inner, Link};
@@ -95,43 +93,39 @@ impl Inner {
 }
 
 /// Follows a path of names from `start`; see [`Dir::walk`](crate::Dir::walk).
-pub(crate) fn walk(
-    start: &Arc<Inner>,
+pub(crate) fn walk<'g>(
+    start: Borrowed<'g, Inner>,
     path: &[u8],
     ns: Option<Ns>,
-    guard: &Guard<'_>,
-) -> Option<Arc<Inner>> {
+    guard: &'g Guard<'_>,
+) -> Option<Borrowed<'g, Inner>> {
     loop {
         let mut trail = Trail::new();
         let found = follow(start, path, ns, &mut trail, guard);
         // A single name needs no second look, see above.
-        if trail.len <= usize::from(found.is_ok()) || trail.holds(guard) {
-            // Only the last one is counted.
-            let last = |last: Option<Borrowed<'_, Inner>>| {
-                last.map_or_else(|| Arc::clone(start), Borrowed::get)
-            };
-            return found.ok().map(last);
+        if trail.len <= usize::from(found.is_some()) || trail.holds(guard) {
+            return found;
         }
     }
 }
 
-/// Goes as far as there are names; leaves each node and its link in `trail`. `Ok(None)`: there was no name.
+/// Goes as far as there are names; leaves each node and its link in `trail`.
 fn follow<'g>(
-    start: &'g Inner,
+    start: Borrowed<'g, Inner>,
     path: &[u8],
     ns: Option<Ns>,
     trail: &mut Trail<'g>,
     guard: &'g Guard<'_>,
-) -> Result<Option<Borrowed<'g, Inner>>, ()> {
-    let (mut node, mut last) = (start, None);
+) -> Option<Borrowed<'g, Inner>> {
+    let mut node = start;
     for name in Components(path) {
-        let (child, link) = node.entry(name, node.tag(ns), guard).ok_or(())?;
+        let dir = node.into_ref();
+        let (child, link) = dir.entry(name, dir.tag(ns), guard)?;
         step("name found");
-        node = child.into_ref();
-        trail.push(node, link);
-        last = Some(child);
+        trail.push(child.into_ref(), link);
+        node = child;
     }
-    Ok(last)
+    Some(node)
 }
 
 /// The names of a path, none of them empty.
@@ -273,7 +267,8 @@ mod tests {
         let guard = Memb::read_lock();
         for renamed in [0, 5, SHORT - 1, SHORT, SHORT + 2] {
             let mut trail = Trail::new();
-            follow(&root.0.0, path.as_bytes(), None, &mut trail, &guard).unwrap();
+            let start = Borrowed::from(&root.0.0);
+            follow(start, path.as_bytes(), None, &mut trail, &guard).unwrap();
             assert!(trail.holds(&guard));
             dirs[renamed + 1].rename(&dirs[renamed], "e").unwrap();
             assert!(!trail.holds(&guard), "link {renamed}");

@@ -9,6 +9,7 @@ use crate::flags::{Has, OpenFlags};
 use crate::memory::Memory;
 use crate::open::{Handle, OpenFile};
 use crate::path;
+use crate::slow::Op;
 
 /// What mappings begin and end at multiples of.
 const PAGE: u64 = 4096;
@@ -62,7 +63,7 @@ impl OpenFile {
         let active = handle.active("mmap")?;
         // Under the reference: a drain comes later, and counts.
         let drains = handle.drains();
-        let memory = call.run_active("mmap", &active, |file, cx| {
+        let memory = call.run_active(Op::Mmap, &active, |file, cx| {
             file.mmap(cx, offset, len, flags)
         })??;
         let first = of.memory.get_or_init(|| memory.clone());

@@ -4,6 +4,7 @@
 //! node's hashed mutex and freed by RCU; nobody who holds an open file on its list needs either. What the
 //! operations do stands in [`crate::file_ops`].
 
+use core::ops::Deref;
 use core::panic::Location;
 use core::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, OnceLock};
@@ -12,17 +13,18 @@ use urcu::{Event, Memb, Retired, Writer};
 
 use crate::active::Active;
 use crate::cred::{Caller, Cred};
-use crate::cx::{Cx, Host};
+use crate::cx::Cx;
 use crate::error::{Errno, Error, Result};
 use crate::flags::{Has, OpenFlags, RootFlags};
 use crate::held::{self, Held};
 use crate::inner::{FileBody, Inner};
 use crate::notify::User;
-use crate::open_node::{Begun, OpenNode};
-use crate::opened::Opened;
-use crate::ops::{AnyOpen, AnyOps, guarded};
+use crate::open_node::OpenNode;
+use crate::opened::{Opened, Seat};
+use crate::ops::guarded;
 use crate::order;
 use crate::path;
+use crate::slow::Op;
 
 /// Longest read or write that is handed to a callback in one piece, unless `atomic_write_len` says more.
 pub(crate) const PAGE: usize = 4096;
@@ -144,43 +146,37 @@ pub(crate) fn open(node: &Arc<Inner>, flags: OpenFlags, opener: Opener) -> Resul
     let place_taken = Taken::new(node)?;
     // Removal takes the ops after the drain, so they are there while we are active.
     let ops = file.ops().ok_or_else(|| gone("open", node))?;
-    let atomic_write_len = {
-        let _scope = held::enter(Held {
-            node: node.address(),
-            file: 0, // not there yet
-            op: "atomic_write_len",
-            place,
-            given_up: false,
-        });
-        guarded("atomic_write_len", &**node, || ops.any_atomic_write_len())?
-    };
+    let scope = held::enter(Held {
+        node: node.address(),
+        file: 0, // not there yet
+        op: Op::AtomicWriteLen,
+        place,
+        given_up: false,
+    });
+    let atomic_write_len = guarded("atomic_write_len", &**node, || ops.any_atomic_write_len())?;
     let prealloc = preallocate(node, file.has, atomic_write_len)?;
-    let host: Arc<dyn Host> = Arc::<Inner>::clone(node);
-    let cx = Cx {
-        host: &host,
+    scope.go_on(Op::Open);
+    let mut cx = Cx {
+        host: node,
         flags,
         opener,
         caller: opener.map_or_else(Caller::default, Caller::from),
         active: None,
     };
-    let drains = begin(file);
-    let opened = call_open(node, cx, ops, place, &active).map(|open| {
-        let open = Some(open);
-        Arc::new(Opened::new(host, flags, opener, file.has, prealloc, open))
-    });
-    let (of, begun) = end(file, drains, opened)?;
-    if begun == Begun::Drained {
-        of.run_release(node.address(), place);
-        return Err(gone("open", node));
-    }
-    let handle = Handle {
-        node: Arc::clone(node),
-        of,
-        place,
+    let seat = Seat {
+        flags,
+        opener,
+        has: file.has,
+        prealloc,
     };
+    let of = guarded("open", &**node, || ops.any_open(&mut cx, seat))??;
+    drop(scope);
+    // No drain came meanwhile, nor does one before we are done: it waits for us.
+    let node = enlist(node, file, &of);
+    drop(active);
     core::mem::forget(place_taken); // the handle's now
     Ok(OpenFile {
-        handle,
+        handle: Handle { node, of, place },
         atomic_write_len,
         position: 0,
         worker: OnceLock::new(),
@@ -204,63 +200,58 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// Runs the owner's `open`.
-fn call_open(
-    node: &Arc<Inner>,
-    mut cx: Cx<'_>,
-    ops: Arc<dyn AnyOps>,
-    place: &'static Location<'static>,
-    _active: &Active<'_>,
-) -> Result<Box<dyn AnyOpen>> {
-    let _scope = held::enter(Held {
-        node: node.address(),
-        file: 0, // not there yet
-        op: "open",
-        place,
-        given_up: false,
-    });
-    guarded("open", &**node, || ops.any_open(&mut cx))?
-}
-
-/// `kernfs_get_open_node`: makes the node's open node if there is none. It stays while the file is being opened.
-/// Tells how often the node was drained.
-fn begin(file: &FileBody) -> u32 {
-    let mut writer = file.slot.lock();
-    if let Some(on) = file.open.get(&writer) {
-        return on.begin_open();
-    }
-    let on = OpenNode::new();
-    let drains = on.begin_open();
-    file.open.assign(&mut writer, on);
-    drains
-}
-
-/// The end of what `begin` began, with the result of the owner's `open`.
-fn end(file: &FileBody, drains: u32, opened: Result<Arc<Opened>>) -> Result<(Arc<Opened>, Begun)> {
-    let mut writer = file.slot.lock();
-    // INVARIANT: it stays as long as it counts us.
-    let on = file.open.get(&writer).expect("a file is being opened");
-    let begun = match opened {
-        Ok(of) => match on.end_open(&of, drains) {
-            Begun::Live => return Ok((of, Begun::Live)),
-            Begun::Drained => Ok((of, Begun::Drained)),
-        },
-        Err(error) => {
-            on.fail_open();
-            Err(error)
+/// `kernfs_get_open_node`: puts the file among those of the node, whose open node is made if there is none. The result is
+/// the handle's count of the node.
+fn enlist(node: &Arc<Inner>, file: &FileBody, of: &Arc<Opened>) -> Kept {
+    let mut slot = file.slot.lock();
+    let idle = slot.take_idle(node.address());
+    match file.open.get(&slot) {
+        Some(on) => on.add(of),
+        None => {
+            let on = OpenNode::new();
+            on.add(of);
+            file.open.assign(&mut slot, on);
         }
-    };
-    let is_last = on.empty();
-    let retired = is_last.then(|| unpublish(file, &mut writer));
-    drop(writer);
-    drop(retired);
-    begun
+    }
+    drop(slot);
+    let idle = idle.and_then(|idle| idle.downcast().ok());
+    Kept(Some(idle.unwrap_or_else(|| Arc::clone(node))))
 }
 
-/// `kernfs_unlink_open_file`: the last file takes the open node along, which is empty, and which RCU frees when the
-/// caller drops it.
-#[must_use]
+/// `kernfs_unlink_open_file`: takes the file off. The last one leaves the open node to who opens the file again, with its
+/// own count of the node, and takes along the one that was left before.
+fn delist(node: &mut Kept, of: &Arc<Opened>) {
+    let Some(file) = node.file() else { return };
+    let mut slot = file.slot.lock();
+    // INVARIANT: 1.
+    let on = file.open.get(&slot).expect("the file is open");
+    on.remove(of);
+    if !on.is_unused() {
+        return;
+    }
+    // Who deactivates the node does so before he takes the mutex, and looks for what is left there: he comes before us,
+    // or finds it.
+    if node.active.is_active() {
+        let idle = node.0.take().and_then(|node| slot.put_idle(node));
+        let other = idle.and_then(|idle| idle.downcast::<Inner>().ok());
+        let file = other.as_ref().and_then(|other| other.file());
+        let retired = file.and_then(|file| unpublish(file, &mut slot));
+        drop(slot);
+        drop(retired);
+        drop(other);
+    } else {
+        let retired = unpublish(file, &mut slot);
+        drop(slot);
+        drop(retired);
+    }
+}
+
+/// Takes out an open node that nobody has open. RCU frees it when the caller drops it.
+#[must_use = "to be dropped without the mutex"]
 fn unpublish(file: &FileBody, writer: &mut Writer) -> Option<Retired<OpenNode>> {
+    if let Some(on) = file.open.get(writer) {
+        on.empty();
+    }
     file.open.take(writer)
 }
 
@@ -279,7 +270,13 @@ pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
     // the last file may take the open node along. No other one comes: nobody can begin to open a node that is being
     // drained.
     let mapped = {
-        let writer = file.slot.lock();
+        let mut writer = file.slot.lock();
+        if let Some(idle) = writer.take_idle(node.address()) {
+            let retired = unpublish(file, &mut writer);
+            drop(writer);
+            drop((retired, idle));
+            return;
+        }
         let guard = Memb::read_lock();
         let Some(on) = file.open.dereference(&guard) else {
             return;
@@ -307,7 +304,7 @@ pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
         };
         match claimed {
             Some(of) => {
-                of.run_release(node.address(), place);
+                of.run_release(node, place);
                 give_up(node, of);
             }
             None => break,
@@ -319,7 +316,7 @@ pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
         file.open.get(&writer).map(OpenNode::all)
     };
     for of in files.into_iter().flatten() {
-        of.wait_released(node.address(), place);
+        of.wait_released(node, place);
         give_up(node, of);
     }
 }
@@ -329,13 +326,25 @@ fn give_up(node: &Arc<Inner>, of: Arc<Opened>) {
     let _ = guarded("drop of an open file", &**node, || drop(of));
 }
 
+/// A count of a node, until the last handle of a file gives it to who opens the node next.
+#[derive(Debug)]
+pub(crate) struct Kept(Option<Arc<Inner>>);
+
+impl Deref for Kept {
+    type Target = Arc<Inner>;
+    #[inline]
+    fn deref(&self) -> &Arc<Inner> {
+        self.0.as_ref().expect("it is not closed yet")
+    }
+}
+
 /// What keeps an open file open: [`OpenFile`], and its mappings.
 ///
 /// # Invariants
-/// 1. Its file is on the list of the node's open node, which is the same for as long as the handle lives.
+/// 1. Its file is counted by the node's open node, which is the same for as long as the handle lives.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    pub(crate) node: Arc<Inner>,
+    pub(crate) node: Kept,
     pub(crate) of: Arc<Opened>,
     place: &'static Location<'static>,
 }
@@ -412,7 +421,7 @@ impl Clone for Handle {
         // Relaxed: who clones has one.
         self.of.handles.fetch_add(1, Ordering::Relaxed);
         Self {
-            node: Arc::clone(&self.node),
+            node: Kept(Some(Arc::clone(&self.node))),
             of: Arc::clone(&self.of),
             place: self.place,
         }
@@ -423,8 +432,10 @@ impl Drop for Handle {
     /// The last one is the close: `release` runs here, unless the drain has run it; if the drain is running
     /// it, waits.
     fn drop(&mut self) {
-        // AcqRel: what was done through the other handles is over before the release.
-        if self.of.handles.fetch_sub(1, Ordering::AcqRel) != 1 {
+        // Acquire, AcqRel: what was done through the other handles is over before the release. Nobody makes another one of
+        // the only one, which is ours: that needs no exchange.
+        let handles = &self.of.handles;
+        if handles.load(Ordering::Acquire) != 1 && handles.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
         if !self.node.tree.is_ours() {
@@ -435,17 +446,11 @@ impl Drop for Handle {
         {
             memory.remove_sharer();
         }
-        let _place = Taken(&self.node); // since `open`
-        self.of.release(self.node.address(), self.place);
-        if let Some(file) = self.node.file() {
-            let mut writer = file.slot.lock();
-            let on = file.open.get(&writer);
-            let is_last = on.is_some_and(|on| on.remove(&self.of));
-            let retired = is_last.then(|| unpublish(file, &mut writer));
-            drop(writer);
-            drop(retired);
-            order::forget(self.of.serial);
-        }
+        let place = Taken(&self.node); // since `open`
+        self.of.release(&*self.node, self.place);
+        drop(place);
+        delist(&mut self.node, &self.of);
+        order::forget(self.of.serial);
     }
 }
 
@@ -453,5 +458,111 @@ impl OpenFile {
     /// What the file was opened for.
     pub fn flags(&self) -> OpenFlags {
         self.handle.of.flags
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attr::ro;
+    use crate::node::{Dir, File};
+    use crate::root::Root;
+
+    fn file(dir: &Dir, name: &str) -> File {
+        dir.attr(name, ro(|| 1)).unwrap()
+    }
+
+    fn body(file: &File) -> &FileBody {
+        file.0.0.file().unwrap()
+    }
+
+    fn opened(file: &File) -> OpenFile {
+        file.open(OpenFlags::READ).unwrap()
+    }
+
+    /// Another file of the same mutex.
+    fn neighbour(dir: &Dir, of: &File) -> File {
+        let alike = |file: &File| body(file).slot.is(body(of).slot);
+        (0..)
+            .map(|n| file(dir, &format!("n{n}")))
+            .find(alike)
+            .unwrap()
+    }
+
+    fn counts(file: &File) -> usize {
+        Arc::strong_count(&file.0.0)
+    }
+
+    // The open node of the file that was closed last stays, with a count of the node; one of each mutex.
+    #[test]
+    fn who_opens_a_file_again_finds_its_open_node() {
+        let root = Root::new();
+        let one = file(&root, "one");
+        let other = neighbour(&root, &one);
+        let closed = counts(&one);
+        let address = |file: &File| {
+            let guard = Memb::read_lock();
+            body(file).open.dereference(&guard).map(core::ptr::from_ref)
+        };
+        let open = opened(&one);
+        let first = address(&one);
+        assert!(first.is_some() && counts(&one) == closed + 1);
+        drop(open);
+        assert_eq!((address(&one), counts(&one)), (first, closed + 1));
+        let (open, second) = (opened(&one), opened(&one));
+        assert_eq!((address(&one), counts(&one)), (first, closed + 2));
+        drop(open);
+        assert_eq!(counts(&one), closed + 1);
+        drop(second);
+        assert_eq!((address(&one), counts(&one)), (first, closed + 1));
+        drop(opened(&other));
+        assert_eq!((address(&one), counts(&one)), (None, closed));
+        assert!(address(&other).is_some());
+    }
+
+    // What stays does not outlast removal or hiding, nor does a close leave it behind after that.
+    #[test]
+    fn nothing_of_a_removed_file_is_kept_by_its_mutex() {
+        let root = Root::new();
+        for close_first in [true, false] {
+            for hide in [true, false] {
+                let file = file(&root, "file");
+                let closed = counts(&file);
+                let mut open = Some(opened(&file));
+                if close_first {
+                    open = None;
+                }
+                if hide {
+                    file.hide().unwrap();
+                    drop(open.take());
+                    assert_eq!((body(&file).open.is_null(), counts(&file)), (true, closed));
+                    file.show().unwrap();
+                    drop(opened(&file));
+                    assert!(!body(&file).open.is_null());
+                }
+                file.remove().unwrap();
+                drop(open);
+                assert!(body(&file).open.is_null());
+                Memb::barrier();
+                assert_eq!(counts(&file), 1);
+            }
+        }
+    }
+
+    // The same where the close meets the removal.
+    #[test]
+    fn a_close_beside_the_removal_keeps_nothing() {
+        let root = Root::new();
+        for _ in 0..300 {
+            let file = file(&root, "file");
+            let open = opened(&file);
+            std::thread::scope(|scope| {
+                scope.spawn(|| drop(open));
+                file.remove().unwrap();
+            });
+            assert!(body(&file).open.is_null());
+        }
+        Memb::barrier();
+        assert_eq!(root.stats().nodes, 1);
     }
 }

@@ -1,16 +1,18 @@
 //! Open nodes: what all open files of one node share.
 //!
-//! The kernel's `kernfs_open_node`: it exists only while the file is open somewhere, and is published, found and
-//! freed by RCU (the seed of this crate: Al Viro's review of April 2022). A file that is opened and closed again and
-//! again makes and retires one each time, so retiring has to be cheap: it needs no drop, hence its memory goes
-//! through the retiring thread's ring, and no worker is woken. What it owns is taken out before that.
+//! The kernel's `kernfs_open_node`: published, found and freed by RCU (the seed of this crate: Al Viro's review of
+//! April 2022). It exists while the file is open somewhere, and of each hashed mutex the one that was closed last stays
+//! (see [`crate::locks`]): a file that is opened and closed again and again would make and retire one each time.
+//! Retiring is cheap all the same: it needs no drop, hence its memory goes through the retiring thread's ring, and no
+//! worker is woken. What it owns is taken out before that.
 
 use core::fmt;
 use core::mem::{self, ManuallyDrop};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bell::Bell;
+use crate::flags::Has;
 use crate::life::Claim;
 use crate::opened::Opened;
 
@@ -23,8 +25,10 @@ pub(crate) struct OpenNode {
     pub(crate) bell: Bell,
     /// How often the node was drained while this stood. Counted up under the hashed mutex.
     drains: AtomicU32,
-    /// Changed only under the node's hashed mutex, so never contended. A mutex all the same, because the
-    /// hashed one protects a `Writer` and not this.
+    /// How many files are open. Changed under the hashed mutex, so by a load and a store.
+    count: AtomicUsize,
+    /// Those that a drain has something to do with. Changed only under the node's hashed mutex, so never contended. A
+    /// mutex all the same, because the hashed one protects a `Writer` and not this.
     files: Mutex<Files>,
 }
 
@@ -34,9 +38,6 @@ struct Files {
     list: ManuallyDrop<List>,
     /// A drain has seen those before, and claimed what was live.
     drained: usize,
-    /// Files whose `open` runs. They are not on the list: who drains does not wait for them, whose callback
-    /// may have given up its active reference to wait for who drains.
-    opening: usize,
 }
 
 /// Open files. The first one stands in the open node: most nodes are open once, and allocate nothing for it.
@@ -97,13 +98,9 @@ impl List {
 
 const _: () = assert!(!mem::needs_drop::<OpenNode>(), "or a worker has to free it");
 
-/// What a file is at the end of its `open`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begun {
-    /// On the list.
-    Live,
-    /// The node was drained meanwhile: claimed, to be released by the opener, and not on the list.
-    Drained,
+/// Whether a drain has something to do with the file: run its `release`, end its mappings.
+fn is_drained(of: &Opened) -> bool {
+    of.has.intersects(Has::RELEASE | Has::MMAP)
 }
 
 impl OpenNode {
@@ -111,6 +108,7 @@ impl OpenNode {
         Self {
             bell: Bell::new(),
             drains: AtomicU32::new(0),
+            count: AtomicUsize::new(0),
             files: Mutex::default(),
         }
     }
@@ -125,50 +123,31 @@ impl OpenNode {
         self.drains.load(Ordering::SeqCst)
     }
 
-    /// A file begins to be opened. Hashed mutex held.
-    pub(crate) fn begin_open(&self) -> u32 {
-        self.files().opening += 1;
-        self.drains()
+    /// How many files have it open. Hashed mutex held.
+    fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
-    /// Its `open` has succeeded; `drains` is what `begin_open` said. Hashed mutex held.
-    pub(crate) fn end_open(&self, of: &Arc<Opened>, drains: u32) -> Begun {
-        let mut files = self.files();
-        files.opening -= 1;
-        if self.drains() != drains {
-            of.life.begin_claimed();
-            return Begun::Drained;
-        }
+    /// A file was opened. Hashed mutex held.
+    pub(crate) fn add(&self, of: &Arc<Opened>) {
         of.life.begin();
-        of.index.store(files.list.len(), Ordering::Relaxed);
-        files.list.push(Arc::clone(of));
-        Begun::Live
-    }
-
-    /// Its `open` has failed. Hashed mutex held.
-    pub(crate) fn fail_open(&self) {
-        self.files().opening -= 1;
-    }
-
-    /// Whether it is to be retired now: nobody has it open, nobody is opening it. Then what it owns is given up. Runs
-    /// nobody's code: no file is on the list, and the bed goes by RCU. Hashed mutex held.
-    pub(crate) fn empty(&self) -> bool {
-        self.empty_if_unused(self.files())
-    }
-
-    fn empty_if_unused(&self, mut files: MutexGuard<'_, Files>) -> bool {
-        let is_unused = files.is_unused();
-        if is_unused {
-            // INVARIANT: 1.
-            drop(mem::take(&mut *files.list));
-            drop(files);
-            self.bell.empty();
+        self.count.store(self.count() + 1, Ordering::Relaxed);
+        if is_drained(of) {
+            let mut files = self.files();
+            of.index.store(files.list.len(), Ordering::Relaxed);
+            files.list.push(Arc::clone(of));
         }
-        is_unused
     }
 
-    /// Takes a file off, of which the caller has another count; then as [`empty`](Self::empty). Hashed mutex held.
-    pub(crate) fn remove(&self, file: &Arc<Opened>) -> bool {
+    /// A file was closed, of which the caller has another count. Hashed mutex held.
+    pub(crate) fn remove(&self, file: &Arc<Opened>) {
+        self.count.store(self.count() - 1, Ordering::Relaxed);
+        if is_drained(file) {
+            self.take_off(file);
+        }
+    }
+
+    fn take_off(&self, file: &Arc<Opened>) {
         let mut files = self.files();
         let mut hole = file.index.load(Ordering::Relaxed);
         debug_assert!(files.list.get(hole).is_some_and(|at| Arc::ptr_eq(at, file)));
@@ -182,7 +161,20 @@ impl OpenNode {
         let last = files.list.len() - 1;
         files.list.swap(hole, last);
         files.list.pop();
-        self.empty_if_unused(files)
+    }
+
+    /// Whether nobody has it open. Hashed mutex held.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// Gives up what it owns: it is to be retired now, and nobody has it open. Runs nobody's code: no file is on the
+    /// list, and the bed goes by RCU. Hashed mutex held.
+    pub(crate) fn empty(&self) {
+        debug_assert!(self.is_unused());
+        // INVARIANT: 1.
+        drop(mem::take(&mut *self.files().list));
+        self.bell.empty();
     }
 
     /// From now on who waits knows that the node was drained. Hashed mutex held.
@@ -208,21 +200,15 @@ impl OpenNode {
     }
 }
 
-impl Files {
-    fn is_unused(&self) -> bool {
-        self.list.len() == 0 && self.opening == 0
-    }
-}
-
 impl fmt::Debug for OpenNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let files = self.files();
         f.debug_struct("OpenNode")
             .field("bell", &self.bell)
             .field("drains", &self.drains)
-            .field("files", &files.list.len())
+            .field("files", &self.count())
+            .field("listed", &files.list.len())
             .field("drained", &files.drained)
-            .field("opening", &files.opening)
             .finish_non_exhaustive()
     }
 }
@@ -233,9 +219,43 @@ mod tests {
 
     use super::*;
     use crate::active::Active;
-    use crate::cx::Host;
-    use crate::flags::{Has, OpenFlags};
+    use crate::cx::{Counted, Cx, Host};
+    use crate::error::Result;
+    use crate::flags::{OpenFlags, PollFlags};
+    use crate::memory::Memory;
+    use crate::opened::{AnyOpen, Seat};
+    use crate::records::Start;
+    use crate::seq::Seq;
+    use std::io::SeekFrom;
     use urcu::Memb;
+
+    /// Callbacks of which only `release` is called.
+    struct Nothing;
+
+    impl AnyOpen for Nothing {
+        fn show(&self, _: &mut Cx<'_>, _: &mut Seq) -> Result<()> {
+            unreachable!()
+        }
+        fn read(&self, _: &mut Cx<'_>, _: &mut [u8], _: u64) -> Result<usize> {
+            unreachable!()
+        }
+        fn write(&self, _: &mut Cx<'_>, _: &[u8], _: u64) -> Result<usize> {
+            unreachable!()
+        }
+        fn start<'a>(&'a self, _: &mut Cx<'_>, _: u64) -> Result<Option<Start<'a>>> {
+            unreachable!()
+        }
+        fn llseek(&self, _: &mut Cx<'_>, _: u64, _: SeekFrom) -> Result<u64> {
+            unreachable!()
+        }
+        fn mmap(&self, _: &mut Cx<'_>, _: u64, _: u64, _: OpenFlags) -> Result<Memory> {
+            unreachable!()
+        }
+        fn poll(&self, _: &mut Cx<'_>, _: PollFlags) -> PollFlags {
+            unreachable!()
+        }
+        fn release(&self, _: &mut Cx<'_>) {}
+    }
 
     struct Nobody;
 
@@ -250,43 +270,38 @@ mod tests {
             Vec::new()
         }
         fn notify(&self) {}
-        fn remove_self(
-            self: Arc<Self>,
-            _: &Active<'_>,
-            _: &'static Location<'static>,
-        ) -> crate::error::Result<bool> {
+        fn address(&self) -> usize {
+            0
+        }
+    }
+
+    impl Counted for Nobody {
+        fn remove_self(&self, _: &Active<'_>, _: &'static Location<'static>) -> Result<bool> {
             Ok(false)
         }
     }
 
-    fn opened() -> Arc<Opened> {
-        let prealloc = Vec::new();
-        Arc::new(Opened::new(
-            Arc::new(Nobody),
-            OpenFlags::READ,
-            None,
-            Has::NONE,
-            prealloc,
-            None,
-        ))
-    }
-
-    fn live(on: &OpenNode) -> Arc<Opened> {
-        let of = opened();
-        let drains = on.begin_open();
-        assert_eq!(on.end_open(&of, drains), Begun::Live);
+    fn live(on: &OpenNode, has: Has) -> Arc<Opened> {
+        let seat = Seat {
+            flags: OpenFlags::READ,
+            opener: None,
+            has,
+            prealloc: Vec::new(),
+        };
+        let of: Arc<Opened> = Arc::new(Opened::new(seat, Nothing));
+        on.add(&of);
         of
     }
 
     #[track_caller]
     fn release(of: &Arc<Opened>) {
-        of.run_release(0, Location::caller());
+        of.run_release(&Nobody, Location::caller());
     }
 
     #[test]
     fn a_drain_claims_each_live_file_once_whatever_closes_meanwhile() {
         let on = OpenNode::new();
-        let mut files: Vec<_> = (0..200).map(|_| live(&on)).collect();
+        let mut files: Vec<_> = (0..200).map(|_| live(&on, Has::RELEASE)).collect();
         let mut state = 1_u32;
         let mut claimed = 0;
         on.begin_drain();
@@ -312,39 +327,38 @@ mod tests {
         assert_eq!(claimed, 200);
         assert!(files.iter().all(|of| of.is_dead()));
         // Files that are opened later are another drain's.
-        let late = live(&on);
+        let late = live(&on, Has::RELEASE);
         assert!(Arc::ptr_eq(&on.claim_next().unwrap(), &late) && on.claim_next().is_none());
         for of in files.iter().chain([&late]) {
             on.remove(of);
         }
-        assert!(on.empty());
+        assert!(on.is_unused());
     }
 
+    // Most files have neither `release` nor memory: a drain only counts them.
     #[test]
-    fn a_file_that_was_opening_during_the_drain_is_its_openers_to_release() {
+    fn a_file_that_no_drain_has_to_end_is_counted_and_not_listed() {
         let on = OpenNode::new();
-        let (of, drains) = (opened(), on.begin_open());
-        assert!(!on.empty());
-        on.begin_drain();
-        assert!(on.claim_next().is_none());
-        assert_eq!(on.end_open(&of, drains), Begun::Drained);
-        assert!(of.is_dead() && of.life.claim() == Claim::Theirs);
-        assert!(on.files().is_unused());
-        on.begin_open();
-        on.fail_open();
-        assert!(on.empty());
+        let (plain, mapped) = (live(&on, Has::SHOW), live(&on, Has::MMAP));
+        assert_eq!((Arc::strong_count(&plain), on.all().len()), (1, 1));
+        on.remove(&mapped);
+        assert!(!on.is_unused() && on.all().is_empty());
+        on.remove(&plain);
+        assert!(on.is_unused());
     }
 
     #[test]
     fn an_open_node_that_is_retired_owns_nothing_and_who_sleeps_keeps_the_bed() {
         let on = OpenNode::new();
-        let of = live(&on);
+        let of = live(&on, Has::RELEASE);
         let bed = on.bell.bed();
         assert!(Arc::ptr_eq(&bed, &on.bell.bed()));
         let asleep_since = bed.value();
         on.bell.ring(&Memb::read_lock());
         assert!(on.bell.event() == 2 && bed.value() != asleep_since);
-        assert!(on.remove(&of));
+        on.remove(&of);
+        assert!(on.is_unused());
+        on.empty();
         assert_eq!(
             (on.files().list.others.capacity(), Arc::strong_count(&of)),
             (0, 1)

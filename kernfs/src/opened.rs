@@ -7,19 +7,23 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::panic::Location;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::io::SeekFrom;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::active::Active;
 use crate::cred::{Caller, Cred};
-use crate::cx::{Cx, Host};
-use crate::flags::{Has, OpenFlags};
+use crate::cx::{Counted, Cx};
+use crate::error::Result;
+use crate::flags::{Has, OpenFlags, PollFlags};
+use crate::guarded::guarded;
 use crate::held::{self, Held};
 use crate::life::{Claim, Life};
 use crate::memory::Memory;
-use crate::ops::{AnyOpen, guarded};
 use crate::order;
 use crate::reader::Reader;
-use crate::slow;
+use crate::records::Start;
+use crate::seq::Seq;
+use crate::slow::{self, Op};
 
 /// What the operations of an open file work with, one at a time.
 #[derive(Debug)]
@@ -49,15 +53,35 @@ impl DerefMut for IoGuard<'_> {
     }
 }
 
-/// One open file.
-pub(crate) struct Opened {
-    pub(crate) host: Arc<dyn Host>,
+/// One open file: its [`Ops`] and what their `open` returned.
+pub(crate) trait AnyOpen: Send + Sync {
+    fn show(&self, cx: &mut Cx<'_>, seq: &mut Seq) -> Result<()>;
+    fn read(&self, cx: &mut Cx<'_>, buffer: &mut [u8], offset: u64) -> Result<usize>;
+    fn write(&self, cx: &mut Cx<'_>, data: &[u8], offset: u64) -> Result<usize>;
+    fn start<'a>(&'a self, cx: &mut Cx<'_>, position: u64) -> Result<Option<Start<'a>>>;
+    fn llseek(&self, cx: &mut Cx<'_>, position: u64, to: SeekFrom) -> Result<u64>;
+    fn mmap(&self, cx: &mut Cx<'_>, offset: u64, len: u64, flags: OpenFlags) -> Result<Memory>;
+    fn poll(&self, cx: &mut Cx<'_>, generic: PollFlags) -> PollFlags;
+    fn release(&self, cx: &mut Cx<'_>);
+}
+
+/// What an open file is made of beside its callbacks.
+#[derive(Debug)]
+pub(crate) struct Seat {
     pub(crate) flags: OpenFlags,
     /// `None`: this process.
     pub(crate) opener: Option<Cred>,
     pub(crate) has: Has,
-    /// What `open` returned. `None` only in tests.
-    pub(crate) file: Option<Box<dyn AnyOpen>>,
+    /// See [`Io`].
+    pub(crate) prealloc: Vec<u8>,
+}
+
+/// One open file, in one piece with what the owner's `open` returned.
+pub(crate) struct Opened<F: ?Sized = dyn AnyOpen> {
+    pub(crate) flags: OpenFlags,
+    /// `None`: this process.
+    pub(crate) opener: Option<Cred>,
+    pub(crate) has: Has,
     /// Serialises the callbacks that move data. The kernel's `of->mutex`, the lock of its seq buffer, and its
     /// `prealloc_mutex`.
     io: Mutex<Io>,
@@ -74,17 +98,18 @@ pub(crate) struct Opened {
     pub(crate) memory: OnceLock<Memory>,
     /// A descriptor of that was given to somebody.
     pub(crate) shares: AtomicBool,
+    pub(crate) file: F,
 }
 
-impl Opened {
-    pub(crate) fn new(
-        host: Arc<dyn Host>,
-        flags: OpenFlags,
-        opener: Option<Cred>,
-        has: Has,
-        prealloc: Vec<u8>,
-        file: Option<Box<dyn AnyOpen>>,
-    ) -> Self {
+impl<F> Opened<F> {
+    #[inline]
+    pub(crate) fn new(seat: Seat, file: F) -> Self {
+        let Seat {
+            flags,
+            opener,
+            has,
+            prealloc,
+        } = seat;
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let serial = match cfg!(debug_assertions) {
             true => SERIAL.fetch_add(1, Ordering::Relaxed),
@@ -93,11 +118,9 @@ impl Opened {
         let reader = Reader::new();
         Self {
             serial,
-            host,
             flags,
             opener,
             has,
-            file,
             io: Mutex::new(Io { reader, prealloc }),
             seen: AtomicU32::new(0),
             life: Life::new(),
@@ -105,12 +128,15 @@ impl Opened {
             handles: AtomicUsize::new(1),
             memory: OnceLock::new(),
             shares: AtomicBool::new(false),
+            file,
         }
     }
+}
 
+impl Opened {
     /// Takes the lock of the callbacks that move data.
-    pub(crate) fn lock(&self, this: order::Use) -> IoGuard<'_> {
-        let order = order::file(this, || self.host.path());
+    pub(crate) fn lock(&self, this: order::Use, host: &dyn Counted) -> IoGuard<'_> {
+        let order = order::file(this, || host.path());
         IoGuard {
             io: self.io.lock().unwrap_or_else(PoisonError::into_inner),
             _order: order,
@@ -127,9 +153,14 @@ impl Opened {
     }
 
     /// `active`: the reference of the operation, if the callback may give it up.
-    pub(crate) fn cx<'a>(&'a self, caller: Caller<'a>, active: Option<&'a Active<'a>>) -> Cx<'a> {
+    pub(crate) fn cx<'a>(
+        &'a self,
+        host: &'a dyn Counted,
+        caller: Caller<'a>,
+        active: Option<&'a Active<'a>>,
+    ) -> Cx<'a> {
         Cx {
-            host: &self.host,
+            host,
             flags: self.flags,
             opener: self.opener,
             caller,
@@ -139,44 +170,54 @@ impl Opened {
 
     /// Brings the file to its end: runs `release` if this thread is the one that claims it, else waits for
     /// the thread that did. No other callback of the file runs: it is being closed, or its node is drained.
-    pub(crate) fn release(self: &Arc<Self>, node: usize, place: &'static Location<'static>) {
+    pub(crate) fn release(self: &Arc<Self>, host: &dyn Counted, place: &'static Location<'static>) {
+        if !self.has.contains(Has::RELEASE) {
+            return; // no drain claims it
+        }
         match self.life.claim() {
-            Claim::Ours => self.run_release(node, place),
-            Claim::Theirs => self.wait_released(node, place),
+            Claim::Ours => self.run_release(host, place),
+            Claim::Theirs => self.wait_released(host, place),
             Claim::Nothing => {}
         }
     }
 
     /// Runs `release`. The caller has claimed the file.
-    pub(crate) fn run_release(self: &Arc<Self>, node: usize, place: &'static Location<'static>) {
-        if self.has.contains(Has::RELEASE)
-            && let Some(file) = &self.file
-        {
+    pub(crate) fn run_release(
+        self: &Arc<Self>,
+        host: &dyn Counted,
+        place: &'static Location<'static>,
+    ) {
+        if self.has.contains(Has::RELEASE) {
             let _scope = held::enter(Held {
-                node,
+                node: host.address(),
                 file: self.address(),
-                op: "release",
+                op: Op::Release,
                 place,
                 given_up: false,
             });
             // A panic was reported; there is nobody to give the error to.
-            let _ = guarded("release", &*self.host, || {
-                file.release(&mut self.cx(Caller::default(), None));
+            let _ = guarded("release", host, || {
+                self.file
+                    .release(&mut self.cx(host, Caller::default(), None));
             });
         }
         self.life.end();
     }
 
     /// Waits for the thread that has claimed the file, if one has.
-    pub(crate) fn wait_released(self: &Arc<Self>, node: usize, place: &'static Location<'static>) {
+    pub(crate) fn wait_released(
+        self: &Arc<Self>,
+        host: &dyn Counted,
+        place: &'static Location<'static>,
+    ) {
         // `release` may drop the last handle of its own file: it would wait for itself.
         let address = self.address();
-        if held::find(|h| h.file == address && h.op == "release").is_some() {
+        if held::find(|h| h.file == address && h.op == Op::Release).is_some() {
             return;
         }
         let period = slow::period(self.has.contains(Has::MAY_BLOCK));
         self.life.wait(period, |waited| {
-            slow::report(node, self.host.path(), place, waited);
+            slow::report(host.address(), host.path(), place, waited);
         });
     }
 }
@@ -184,7 +225,6 @@ impl Opened {
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opened")
-            .field("id", &self.host.id())
             .field("flags", &self.flags)
             .field("dead", &self.is_dead())
             .finish()

@@ -13,6 +13,7 @@ use crate::error::{Errno, Result};
 use crate::flags::{Has, OpenFlags, PollFlags};
 pub(crate) use crate::guarded::{guarded, transferred};
 use crate::memory::Memory;
+use crate::opened::{AnyOpen, Opened, Seat};
 use crate::records::Start;
 use crate::seq::Seq;
 
@@ -267,26 +268,16 @@ impl<O: Ops> Ops for Arc<O> {
 pub(crate) trait AnyOps: Send + Sync {
     fn any_has(&self) -> Has;
     fn any_atomic_write_len(&self) -> usize;
-    fn any_open(self: Arc<Self>, cx: &mut Cx<'_>) -> Result<Box<dyn AnyOpen>>;
+    /// Runs `open`; the open file has its place in `seat`.
+    fn any_open(self: Arc<Self>, cx: &mut Cx<'_>, seat: Seat) -> Result<Arc<Opened>>;
     /// What the file is, for who reads its number among many.
     fn any_help(&self) -> Option<&'static str> {
         None
     }
 }
 
-/// One open file: its [`Ops`] and what their `open` returned.
-pub(crate) trait AnyOpen: Send + Sync {
-    fn show(&self, cx: &mut Cx<'_>, seq: &mut Seq) -> Result<()>;
-    fn read(&self, cx: &mut Cx<'_>, buffer: &mut [u8], offset: u64) -> Result<usize>;
-    fn write(&self, cx: &mut Cx<'_>, data: &[u8], offset: u64) -> Result<usize>;
-    fn start<'a>(&'a self, cx: &mut Cx<'_>, position: u64) -> Result<Option<Start<'a>>>;
-    fn llseek(&self, cx: &mut Cx<'_>, position: u64, to: SeekFrom) -> Result<u64>;
-    fn mmap(&self, cx: &mut Cx<'_>, offset: u64, len: u64, flags: OpenFlags) -> Result<Memory>;
-    fn poll(&self, cx: &mut Cx<'_>, generic: PollFlags) -> PollFlags;
-    fn release(&self, cx: &mut Cx<'_>);
-}
-
-struct Opened<O: Ops> {
+/// What an open file calls.
+struct Callbacks<O: Ops> {
     open: O::Open,
     ops: Arc<O>,
 }
@@ -298,13 +289,13 @@ impl<O: Ops> AnyOps for O {
     fn any_atomic_write_len(&self) -> usize {
         self.atomic_write_len()
     }
-    fn any_open(self: Arc<Self>, cx: &mut Cx<'_>) -> Result<Box<dyn AnyOpen>> {
+    fn any_open(self: Arc<Self>, cx: &mut Cx<'_>, seat: Seat) -> Result<Arc<Opened>> {
         let open = self.open(cx)?;
-        Ok(Box::new(Opened { open, ops: self }))
+        Ok(Arc::new(Opened::new(seat, Callbacks { open, ops: self })))
     }
 }
 
-impl<O: Ops> AnyOpen for Opened<O> {
+impl<O: Ops> AnyOpen for Callbacks<O> {
     fn show(&self, cx: &mut Cx<'_>, seq: &mut Seq) -> Result<()> {
         self.ops.show(cx, &self.open, seq)
     }

@@ -13,6 +13,7 @@ use crate::error::{Errno, Result};
 use crate::flags::{Has, PollFlags};
 use crate::open::OpenFile;
 use crate::path;
+use crate::slow::Op;
 
 impl OpenFile {
     /// poll(2), without waiting: always `IN|OUT`; with `ERR|PRI` when the file was notified since this open
@@ -31,7 +32,7 @@ impl OpenFile {
             return generic;
         }
         self.call(Caller::default())
-            .run_active("poll", &active, |file, cx| file.poll(cx, generic))
+            .run_active(Op::Poll, &active, |file, cx| file.poll(cx, generic))
             .unwrap_or(generic | PollFlags::ERR)
     }
 

@@ -16,36 +16,71 @@ use crate::sys;
 /// Callbacks inside each other that are noted of one thread.
 const DEPTH: usize = 4;
 
-/// The callbacks by their numbers.
-const OPS: [&str; 12] = [
-    "a callback",
-    "open",
-    "show",
-    "start",
-    "next",
-    "stop",
-    "read",
-    "write",
-    "llseek",
-    "mmap",
-    "poll",
-    "release",
-];
+/// The callbacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Op {
+    AtomicWriteLen,
+    Open,
+    Show,
+    Start,
+    Next,
+    Stop,
+    Read,
+    Write,
+    Llseek,
+    Mmap,
+    Poll,
+    Release,
+    Mkdir,
+    Rmdir,
+    Rename,
+}
 
-fn number(op: &str) -> u8 {
-    match op {
-        "open" => 1,
-        "show" => 2,
-        "start" => 3,
-        "next" => 4,
-        "stop" => 5,
-        "read" => 6,
-        "write" => 7,
-        "llseek" => 8,
-        "mmap" => 9,
-        "poll" => 10,
-        "release" => 11,
-        _ => 0,
+impl Op {
+    /// By their numbers.
+    const ALL: [Self; 15] = [
+        Self::AtomicWriteLen,
+        Self::Open,
+        Self::Show,
+        Self::Start,
+        Self::Next,
+        Self::Stop,
+        Self::Read,
+        Self::Write,
+        Self::Llseek,
+        Self::Mmap,
+        Self::Poll,
+        Self::Release,
+        Self::Mkdir,
+        Self::Rmdir,
+        Self::Rename,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::AtomicWriteLen => "atomic_write_len",
+            Self::Open => "open",
+            Self::Show => "show",
+            Self::Start => "start",
+            Self::Next => "next",
+            Self::Stop => "stop",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Llseek => "llseek",
+            Self::Mmap => "mmap",
+            Self::Poll => "poll",
+            Self::Release => "release",
+            Self::Mkdir => "mkdir",
+            Self::Rmdir => "rmdir",
+            Self::Rename => "rename",
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -65,9 +100,9 @@ struct Slot {
 impl Slot {
     fn callback(&self, entry: &Entry) -> RunningCallback {
         RunningCallback {
-            op: OPS
+            op: Op::ALL
                 .get(usize::from(entry.op.load(Ordering::Relaxed)))
-                .unwrap_or(&OPS[0]),
+                .map_or("a callback", |op| op.name()),
             thread: self.name.clone(),
             tid: self.tid,
         }
@@ -80,12 +115,14 @@ fn slots() -> MutexGuard<'static, Vec<Arc<Slot>>> {
     SLOTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes the slot off the list when its thread ends. In a forked child, where another thread may have held the lock of the
+/// A thread's slot. Takes it off the list when the thread ends. In a forked child, where another thread may have held the lock of the
 /// list, it stays. With the process that it was made in.
-struct Own(Arc<Slot>, u32);
+pub(crate) struct Own(Arc<Slot>, u32);
 
 impl Own {
-    fn new() -> Self {
+    /// That of the calling thread.
+    #[cold]
+    pub(crate) fn new() -> Self {
         let slot = Arc::new(Slot {
             name: thread::current()
                 .name()
@@ -98,6 +135,23 @@ impl Own {
         slots().push(Arc::clone(&slot));
         Self(slot, sys::process())
     }
+
+    /// The thread enters a callback: its `depth`th at this moment.
+    #[inline]
+    pub(crate) fn enter(&self, depth: usize, node: usize, op: Op) {
+        if let Some(entry) = self.0.entries.get(depth) {
+            entry.node.store(node, Ordering::Relaxed);
+            entry.op.store(op as u8, Ordering::Relaxed); // CAST: its representation
+        }
+        // Release pairs with the Acquire in `running`: who sees the depth sees the entry.
+        self.0.depth.store(depth + 1, Ordering::Release);
+    }
+
+    /// It leaves it.
+    #[inline]
+    pub(crate) fn leave(&self, depth: usize) {
+        self.0.depth.store(depth, Ordering::Release);
+    }
 }
 
 impl Drop for Own {
@@ -106,27 +160,6 @@ impl Drop for Own {
             slots().retain(|slot| !Arc::ptr_eq(slot, &self.0));
         }
     }
-}
-
-thread_local! {
-    static OWN: Own = Own::new();
-}
-
-/// The thread enters a callback: its `depth`th at this moment.
-pub(crate) fn enter(depth: usize, node: usize, op: &str) {
-    let _ = OWN.try_with(|own| {
-        if let Some(entry) = own.0.entries.get(depth) {
-            entry.node.store(node, Ordering::Relaxed);
-            entry.op.store(number(op), Ordering::Relaxed);
-        }
-        // Release pairs with the Acquire in `running`: who sees the depth sees the entry.
-        own.0.depth.store(depth + 1, Ordering::Release);
-    });
-}
-
-/// It leaves it.
-pub(crate) fn leave(depth: usize) {
-    let _ = OWN.try_with(|own| own.0.depth.store(depth, Ordering::Release));
 }
 
 /// A callback that a removal, or a client of a mount, waits for.
@@ -241,6 +274,13 @@ pub(crate) fn report(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ops_stand_at_their_numbers() {
+        for (number, op) in Op::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(op as u8), number, "{op}"); // CAST: its representation
+        }
+    }
 
     #[test]
     fn the_end_of_a_thread_takes_its_slot_off_the_list_but_not_in_a_child() {

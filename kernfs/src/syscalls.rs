@@ -19,6 +19,7 @@ use crate::node::{Dir, Node};
 use crate::ops::guarded;
 use crate::path;
 use crate::root::Root;
+use crate::slow::Op;
 use crate::tree::Syscalls;
 
 /// What users may change in a tree by system calls. By default nothing: EPERM, as in sysfs; cgroup has the first two.
@@ -156,7 +157,7 @@ impl Dir {
             tree.limits.check_nodes(tree.live_nodes())?;
             check_depth("mkdir", node, 1)?;
         }
-        let call = Call::new("mkdir", [node, node], caller.into(), Location::caller());
+        let call = Call::new(Op::Mkdir, [node, node], caller.into(), Location::caller());
         call.run(|ops, cx| ops.mkdir(cx, node, name, mode))
     }
 
@@ -177,7 +178,7 @@ impl Dir {
     #[track_caller]
     pub fn user_rmdir_with<'a>(&'a self, caller: impl Into<Caller<'a>>) -> Result<()> {
         let node = &self.0.0;
-        let call = Call::new("rmdir", [node, node], caller.into(), Location::caller());
+        let call = Call::new(Op::Rmdir, [node, node], caller.into(), Location::caller());
         call.run(|ops, cx| ops.rmdir(cx, node))
     }
 }
@@ -212,7 +213,12 @@ impl Node {
         if node.tree.has_syscalls() {
             check_depth("rename", parent, height(node))?;
         }
-        let call = Call::new("rename", [node, parent], caller.into(), Location::caller());
+        let call = Call::new(
+            Op::Rename,
+            [node, parent],
+            caller.into(),
+            Location::caller(),
+        );
         call.run(|ops, cx| ops.rename(cx, node, parent, name))
     }
 }
@@ -261,7 +267,7 @@ fn height(node: &Arc<Inner>) -> usize {
 /// One call of the owner's object.
 #[derive(Clone, Copy)]
 struct Call<'a> {
-    op: &'static str,
+    op: Op,
     /// Which may be the same.
     nodes: [&'a Arc<Inner>; 2],
     caller: Caller<'a>,
@@ -270,7 +276,7 @@ struct Call<'a> {
 
 impl<'a> Call<'a> {
     fn new(
-        op: &'static str,
+        op: Op,
         nodes: [&'a Arc<Inner>; 2],
         caller: Caller<'a>,
         place: &'static Location<'static>,
@@ -290,7 +296,7 @@ impl<'a> Call<'a> {
     ) -> Result<()> {
         let [node, _] = self.nodes;
         if !node.tree.has_syscalls() {
-            return Err(path::error(Errno::EPERM, self.op, node));
+            return Err(path::error(Errno::EPERM, self.op.name(), node));
         }
         let mut ops = None;
         let result = self.protected(&mut ops, run);
@@ -306,8 +312,8 @@ impl<'a> Call<'a> {
         run: impl FnOnce(&dyn Syscalls<Inner>, &mut SyscallCx<'_>) -> Result<()>,
     ) -> Result<()> {
         let [node, other] = self.nodes;
-        let gone = |node: &Arc<Inner>| path::error(Errno::ENODEV, self.op, node);
-        node.tree.check(self.op)?;
+        let gone = |node: &Arc<Inner>| path::error(Errno::ENODEV, self.op.name(), node);
+        node.tree.check(self.op.name())?;
         let first = node.active.get().ok_or_else(|| gone(node))?;
         let second: Option<Active<'_>> = match Arc::ptr_eq(node, other) {
             true => None,
@@ -329,7 +335,7 @@ impl<'a> Call<'a> {
             active: [Some(&first), second.as_ref()],
             caller: self.caller,
         };
-        guarded(self.op, &**node, || run(ops, &mut cx))?
+        guarded(self.op.name(), &**node, || run(ops, &mut cx))?
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which public types may cross threads.
 
 use kernfs::{
-    Attr, Cancel, Cx, Dir, Entries, Entry, Errno, Error, File, Link, Node, OpenFile, Ops, Root,
-    Seq, Stat, Watching,
+    Attr, Cancel, Cx, Dir, Entries, Entry, Errno, Error, File, Link, Node, NodeRef, OpenFile, Ops,
+    Root, Seq, Stat, Watching,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any, assert_obj_safe};
 
@@ -27,6 +27,9 @@ assert_not_impl_any!(Watching: Clone);
 // A callback's context ends with the call.
 assert_not_impl_any!(Cx<'static>: Clone);
 assert_obj_safe!(kernfs::Watch);
+// It belongs to a read section, which belongs to its thread.
+assert_impl_all!(NodeRef<'static>: Copy);
+assert_not_impl_any!(NodeRef<'static>: Send, Sync);
 
 #[test]
 fn ops_may_be_shared() {

@@ -15,8 +15,8 @@ const FLOORS: &[&[&str]] = &[
     ],
     &["name", "mode", "cx", "seq", "notify", "xattr", "limits"],
     &["records", "reader", "guarded", "memory", "uevent", "spare"],
-    &["ops", "tree", "record"],
     &["opened"],
+    &["ops", "tree", "record"],
     &["open_node"],
     &["inner"],
     &["path", "lookup"],
@@ -24,7 +24,7 @@ const FLOORS: &[&[&str]] = &[
     &["file_ops", "remove"],
     &["node", "self_removal", "poll", "mapping", "changes"],
     &[
-        "file", "dir", "create", "attrs", "readdir", "root", "show", "host",
+        "file", "dir", "create", "attrs", "readdir", "root", "show", "host", "within",
     ],
     &["attr", "rename", "syscalls", "metrics"],
     &["values", "bin", "group"],

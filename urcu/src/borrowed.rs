@@ -81,6 +81,15 @@ impl<'g, T> Borrowed<'g, T> {
     }
 }
 
+/// What the caller has a count of, for code that takes what a reader found too.
+impl<'g, T> From<&'g Arc<T>> for Borrowed<'g, T> {
+    fn from(arc: &'g Arc<T>) -> Self {
+        let at = NonNull::new(Arc::as_ptr(arc).cast_mut()).expect("an Arc is not null");
+        // SAFETY: 1: `as_ptr` is what `into_raw` gives; 2: `arc` owns a count, and is borrowed for 'g.
+        unsafe { Self::new(at) }
+    }
+}
+
 impl<T> Deref for Borrowed<'_, T> {
     type Target = T;
     #[inline]
@@ -107,16 +116,10 @@ impl<T: fmt::Debug> fmt::Debug for Borrowed<'_, T> {
 mod tests {
     use super::*;
 
-    fn borrow<T>(arc: &Arc<T>) -> Borrowed<'_, T> {
-        let at = NonNull::new(Arc::as_ptr(arc).cast_mut()).unwrap();
-        // SAFETY: 1: `as_ptr` is what `into_raw` gives; 2: `arc` is borrowed.
-        unsafe { Borrowed::new(at) }
-    }
-
     #[test]
     fn only_get_counts_and_each_count_is_given_back() {
         let arc = Arc::new(7);
-        let one = borrow(&arc);
+        let one = Borrowed::from(&arc);
         let (two, same) = (one, one.into_ref());
         assert_eq!((*one, *two, *same, Arc::strong_count(&arc)), (7, 7, 7, 1));
         let kept = [one.get(), two.get()];
