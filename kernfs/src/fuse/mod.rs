@@ -37,6 +37,7 @@
 //! | no file handles, if the tree has none | before Linux 6.9: some that lead nowhere |
 //! | a name has up to 4095 bytes | found so, with older kernels up to 1024; listed up to 4072, as programs read directories by the page |
 //! | inotify hears of what the owner does | of notifications with [`Options::inotify`], of what is made and removed never |
+//! | ENOSYS of a callback is ENOSYS | of read and write; of others it is EOPNOTSUPP: the kernel would not ask again, of any file |
 //! | a new owner, group or mode counts at once | for extended attributes of a sticky directory, for who may remove or rename what is in one, and for the set-group-ID bit of a chmod(2), when the kernel has asked for it: since the last stat(2) or open(2) |
 //! | who has CAP_FOWNER changes modes and times of all | user 0 does |
 //! | a removal is seen at once | by open, read, write and poll; by stat(2) when the kernel was told, see [`Mount::flush`] |

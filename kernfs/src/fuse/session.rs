@@ -226,6 +226,7 @@ impl Session {
         let callback = request.callback();
         // Not mkdir, rmdir and rename: the kernel holds locks of directories, for which the invalidations wait.
         let may_wait = matches!(request, Request::Read { .. } | Request::Write { .. });
+        let is_plain = may_wait || callback.is_none();
         let before = Notifier::changes();
         let cancel = match (callback, &self.limit) {
             (None, _) => Arc::default(),
@@ -236,7 +237,11 @@ impl Session {
                 cancel
             }
         };
-        let outcome = self.perform(header, request, &cancel, scratch);
+        let outcome = match self.perform(header, request, &cancel, scratch) {
+            // Said by a callback. The kernel would not ask again, of no file of the mount.
+            Err(sys::ENOSYS) if !is_plain => Err(sys::EOPNOTSUPP),
+            outcome => outcome,
+        };
         if self.process != crate::sys::process() {
             return; // a callback has forked, and the child came back: the answer is the parent's to give
         }

@@ -193,6 +193,39 @@ fn errnos_of_callbacks_reach_the_client() {
     );
 }
 
+/// Cannot be opened, and says so in the way that the kernel takes for the mount's.
+struct Closed;
+
+impl Ops for Closed {
+    const HAS: Has = Has::SHOW;
+    type Open = ();
+
+    fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+        Err(Errno::ENOSYS.into())
+    }
+
+    fn show(&self, _: &mut Cx<'_>, (): &(), _: &mut Seq) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The kernel opened no file any more, and every read was EBADF.
+#[test]
+fn one_open_that_was_enosys_was_the_end_of_all_files() {
+    with_mount(
+        |root| {
+            root.create_file("closed", 0o444, 0, Closed).expect("new");
+            text(root, "speed", "30");
+        },
+        |setup| {
+            assert_eq!(errno(File::open(setup.at("closed"))), libc::EOPNOTSUPP);
+            assert_eq!(setup.read("speed"), "30\n");
+            fs::write(setup.at("speed"), "31").expect("as before");
+            assert_eq!(setup.read("speed"), "31\n");
+        },
+    );
+}
+
 #[test]
 fn what_was_opened_for_one_thing_cannot_do_the_other() {
     with_mount(
