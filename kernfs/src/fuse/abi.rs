@@ -109,6 +109,9 @@ pub(super) mod notify {
     pub(crate) const INVAL_ENTRY: i32 = 3;
 }
 
+/// `flags` of INVAL_ENTRY: the name is only to be looked up anew. Linux 6.2; older ones do not look at it.
+pub(super) const EXPIRE_ONLY: u32 = 1;
+
 /// A field of a wire struct.
 pub(super) trait Field: Sized {
     /// Takes the field off the front of `bytes`.

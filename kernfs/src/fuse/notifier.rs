@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::abi::{NotifyInvalEntry, NotifyInvalInode, notify};
+use super::abi::{self, NotifyInvalEntry, NotifyInvalInode, notify};
 use super::adapter::Adapter;
 use super::channel::Channel;
 use super::table::{News, NodeTable};
@@ -226,20 +226,22 @@ impl Notifier {
 /// then there is nothing to forget and nobody to wake.
 fn tell(news: &News, adapter: &Adapter, channel: &Channel) {
     match news {
-        News::Entry { parent, name, .. }
-        | News::Moved { parent, name }
-        | News::Missing { parent, name } => {
-            forget_entry(*parent, name, channel);
+        News::Entry { parent, name, .. } | News::Missing { parent, name } => {
+            forget_entry((*parent, name), 0, channel);
+        }
+        // It is most likely true. To forget it the kernel would unmount what is mounted below.
+        News::Moved { parent, name } => {
+            forget_entry((*parent, name), abi::EXPIRE_ONLY, channel);
         }
         News::Attributes { id } => forget_attributes(*id, adapter, channel),
     }
 }
 
-fn forget_entry(parent: u64, name: &[u8], channel: &Channel) {
+fn forget_entry((parent, name): (u64, &[u8]), flags: u32, channel: &Channel) {
     let message = NotifyInvalEntry {
         parent,
         namelen: u32::try_from(name.len()).unwrap_or(0),
-        flags: 0,
+        flags,
     };
     let _ = channel.notify(notify::INVAL_ENTRY, &message, name);
 }
@@ -258,7 +260,7 @@ fn forget_attributes(id: u64, adapter: &Adapter, channel: &Channel) {
     {
         // We know it and the kernel does not: the answer to its first LOOKUP is under way, perhaps with what was true
         // before. To forget a name, here one that there cannot be, the kernel waits until that LOOKUP has ended.
-        forget_entry(parent, b"/", channel);
+        forget_entry((parent, b"/"), 0, channel);
         let _ = tell();
     }
 }
