@@ -18,7 +18,7 @@ use super::retry::Retries;
 use super::table::{News, NodeTable};
 use crate::cred::{Caller, Cred};
 use crate::error::Errno;
-use crate::flags::{OpenFlags, PollFlags};
+use crate::flags::{Has, OpenFlags, PollFlags};
 use crate::mode::{Kind, Stat};
 use crate::node::{Dir, Node};
 use crate::ns::Ns;
@@ -352,6 +352,12 @@ impl Adapter {
             }
         };
         self.ended(who, result)
+    }
+
+    /// Whether callbacks of this node say that they may wait for long.
+    pub(super) fn may_block(&self, id: u64) -> bool {
+        let file = self.node(id).ok().and_then(|node| node.as_file());
+        file.is_some_and(|file| file.has().contains(Has::MAY_BLOCK))
     }
 
     fn handle(&self, fh: u64) -> Result<Arc<Handle>, Errno> {

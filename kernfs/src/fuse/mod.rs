@@ -43,7 +43,7 @@
 //! | who has CAP_FOWNER changes modes and times of all | user 0 does |
 //! | a removal is seen at once | by open, read, write and poll; by stat(2) when the kernel was told, see [`Mount::flush`] |
 //! | a callback knows all about its caller | user, group and thread |
-//! | a signal wakes a callback that sleeps | its client: EINTR, and [`Cx::interrupted`](crate::Cx::interrupted) |
+//! | a signal wakes a callback that sleeps | [`Cx::interrupted`](crate::Cx::interrupted) says so; what does not return for 50 ms, and at once what says [`Has::MAY_BLOCK`](crate::Has::MAY_BLOCK), runs on, and its client gets EINTR: what he asked for may have been done |
 //! | a callback that blocks keeps its caller waiting | with [`Options::callback_limit`] that long, then it is ETIMEDOUT; when as many block as there may be threads ([`Options::most_threads`]), all callers |
 //! | whom the mode lets in may come in | of a mount by fusermount3 its user alone, unless the machine allows more ([`Options::allow_other`]); of one in a user namespace who is in that |
 //! | it is always there | ENOTCONN when the daemon was killed |

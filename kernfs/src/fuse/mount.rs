@@ -71,7 +71,7 @@ struct Live {
     watching: Watching,
     service: Threads,
     notifier: JoinHandle<()>,
-    limit: Option<JoinHandle<()>>,
+    limit: JoinHandle<()>,
     poker: Option<(Arc<Poker>, JoinHandle<()>)>,
     pid: u32,
     /// The tree lives at least as long as the mount.
@@ -236,14 +236,9 @@ impl Live {
         };
         let body = move || queue.run(&adapter, &out);
         let notifier = spawn("kernfs-inval".into(), body).inspect_err(undo)?;
-        let limit = match session.is_limited() {
-            true => {
-                let limited = Arc::clone(&session);
-                let body = move || limited.enforce_limit();
-                Some(spawn("kernfs-limit".into(), body).inspect_err(undo)?)
-            }
-            false => None,
-        };
+        let limited = Arc::clone(&session);
+        let body = move || limited.enforce_limit();
+        let limit = spawn("kernfs-limit".into(), body).inspect_err(undo)?;
         let poker = match poker {
             Some((poker, way)) => {
                 let (pokes, root) = (Arc::clone(&poker), root.dir());
@@ -293,7 +288,7 @@ impl Live {
         let service = self.service.close();
         self.session.close(); // again: what a thread began to run that came meanwhile
         self.session.notifier.close();
-        self.limit.into_iter().for_each(join);
+        join(self.limit);
         poker.into_iter().for_each(join); // its way in may be the last that keeps the connection
         // Somebody else may have detached it while it was busy, or it lives on in another mount namespace, or
         // we may not unmount. Then the threads go on, answer ENODEV, and end with the connection.

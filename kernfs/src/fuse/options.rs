@@ -65,7 +65,7 @@ impl Options {
     /// [`Mount::late_callbacks`](super::Mount::late_callbacks). Each such callback is told once, on stderr or to
     /// [`on_late_callback`](Self::on_late_callback).
     ///
-    /// Off by default: a file may block as long as it likes. It costs a thread. Clients whose requests nobody can take,
+    /// Off by default: a file may block as long as it likes. Clients whose requests nobody can take,
     /// because all threads are in callbacks, wait still.
     #[must_use]
     pub fn callback_limit(mut self, limit: Duration) -> Self {
