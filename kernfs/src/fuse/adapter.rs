@@ -491,7 +491,6 @@ impl Adapter {
     }
 
     /// Whether the kernel may have something cached about this node.
-    #[cfg(test)]
     pub(super) fn is_known(&self, id: u64) -> bool {
         id == abi::ROOT_ID || self.nodes.contains(id)
     }

@@ -81,8 +81,10 @@ type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
 
 #[derive(Debug, Default)]
 struct State {
-    /// The thread sleeps until a callback begins.
-    idle: bool,
+    /// When it looks again by itself; `None`: it sleeps until it is asked to.
+    next: Option<Duration>,
+    /// Until when it was asked to stay awake: who asks again before that need not wake it.
+    asked: Option<Duration>,
     over: bool,
     /// The INTERRUPTs to be answered EAGAIN, and when.
     again: Vec<(Duration, u64)>,
@@ -96,6 +98,8 @@ pub(super) trait Duties {
     fn is_late(&self, index: usize, begun: Begun);
     /// The kernel is to send this INTERRUPT again.
     fn again(&self, unique: u64);
+    /// Sends replies that wait behind something else for long. How long until the next one does.
+    fn relieve(&self) -> Option<Duration>;
 }
 
 /// The limit of one mount.
@@ -143,34 +147,39 @@ impl Limit {
 
     /// A slot has one more.
     pub(super) fn begun(&self) {
-        if self.after.is_none() {
-            return;
-        }
-        let mut state = self.lock();
-        if state.idle {
-            state.idle = false;
-            drop(state);
-            self.changed.notify_one();
+        if let Some(after) = self.after {
+            self.look_within(after);
         }
     }
 
-    /// For [`Slot::signal`]; then [`look`](Self::look).
+    /// For [`Slot::signal`].
     pub(super) fn now(&self) -> Duration {
         (self.clock)()
     }
 
-    /// Something is due earlier than the thread may know.
-    pub(super) fn look(&self) {
+    /// Somebody has got a signal.
+    pub(super) fn signalled(&self) {
+        self.look_within(GRACE);
+    }
+
+    /// Something is due in a while, which the thread may not know.
+    pub(super) fn look_within(&self, time: Duration) {
+        let due = self.now().saturating_add(time);
         // Under the lock the thread has not looked yet, or sleeps.
-        drop(self.lock());
-        self.changed.notify_one();
+        let mut state = self.lock();
+        if state.next.is_none_or(|next| next > due) {
+            // What it was asked for before is found when it looks.
+            (state.next, state.asked) = (Some(due), Some(due));
+            drop(state);
+            self.changed.notify_one();
+        }
     }
 
     /// Has an INTERRUPT come again, in a while: it is not known whose it is.
     pub(super) fn again(&self, unique: u64) {
         let due = self.now().saturating_add(AGAIN);
         self.lock().again.push((due, unique));
-        self.changed.notify_one();
+        self.look_within(AGAIN);
     }
 
     /// Ends the thread.
@@ -234,9 +243,12 @@ impl Limit {
                 continue;
             }
             let others = state.again.iter().map(|(due, _)| *due);
-            let next = others.chain(next).min();
-            state.idle = next.is_none();
-            state = match next.map(|due| due.saturating_sub(self.now())) {
+            let now = self.now();
+            let relief = duties.relieve().map(|left| now.saturating_add(left));
+            let asked = state.asked.filter(|due| *due > now);
+            let next = others.chain(next).chain(relief).chain(asked).min();
+            (state.next, state.asked) = (next, asked);
+            state = match next.map(|due| due.saturating_sub(now)) {
                 None => self
                     .changed
                     .wait(state)

@@ -50,6 +50,9 @@
 //!
 //! * A removal wakes nobody who sleeps in poll(2), as in sysfs; [`notify`](crate::File::notify) the file
 //!   after the removal, and he finds it dead.
+//! * A client can have the kernel keep the lock of a directory: it lists that into memory which another file system has to
+//!   give, and does not. News of names in it wait, and those behind them; not those of modes and owners, nor what
+//!   `open` finds. Replies that come behind the news of what their callbacks changed come without them after 250 ms.
 //! * While a callback of mkdir, rmdir or rename runs, the kernel's lock of the directory is taken, for which news of the
 //!   directory wait, and those behind them. A daemon that is killed (SIGKILL) then does not die, nor does the client,
 //!   before `umount -f`: the kernel waits for itself.

@@ -22,7 +22,7 @@ use super::options::Options;
 use super::place::Place;
 use super::poker::Poker;
 use super::session::Session;
-use super::threads::{Threads, join, spawn};
+use super::threads::{Kept, Threads, join, spawn};
 use crate::error::{Errno, Error, Result};
 use crate::notify::Watching;
 use crate::root::Root;
@@ -70,9 +70,9 @@ struct Live {
     channel: Arc<Channel>,
     watching: Watching,
     service: Threads,
-    notifier: JoinHandle<()>,
+    notifier: Kept,
     limit: JoinHandle<()>,
-    poker: Option<(Arc<Poker>, JoinHandle<()>)>,
+    poker: Option<(Arc<Poker>, Kept)>,
     pid: u32,
     /// The tree lives at least as long as the mount.
     _root: Root,
@@ -131,7 +131,8 @@ impl Mount {
     /// Waits until the kernel knows of every change and every notification of the tree made before the
     /// call: names that are gone cannot be stat'ed any more, pollers are woken. For tests, mostly.
     ///
-    /// What inotify hears ([`Options::inotify`]) may come later.
+    /// What inotify hears ([`Options::inotify`]) may come later. Clients may have the kernel keep a directory's lock, for
+    /// which news of what is in it wait; when that has taken 10 s this returns.
     ///
     /// Not from a callback that was called through the mount, nor with a lock held that one of
     /// [`SyscallOps`](crate::SyscallOps) takes: the kernel holds a directory's lock meanwhile, which the news waits for.
@@ -157,6 +158,9 @@ impl Mount {
     /// that mounted it only detaches: they get ENODEV, callbacks that run then are not waited for, and the mount's threads
     /// end when the last of those files is closed. (`Dir::remove` waits for callbacks in any case.) If
     /// somebody else has unmounted it before, what is there now is left alone. Drop does the same and ignores the error.
+    ///
+    /// A thread of the mount that waits in the kernel for a directory's lock, which a client keeps, is waited for 2 s. It
+    /// ends when he lets go.
     ///
     /// # Errors
     /// EPERM: the right to unmount was given up since. The path then answers ENOTCONN once the process is
@@ -235,7 +239,7 @@ impl Live {
             session.end_limit();
         };
         let body = move || queue.run(&adapter, &out);
-        let notifier = spawn("kernfs-inval".into(), body).inspect_err(undo)?;
+        let notifier = Kept::spawn("kernfs-inval".into(), body).inspect_err(undo)?;
         let limited = Arc::clone(&session);
         let body = move || limited.enforce_limit();
         let limit = spawn("kernfs-limit".into(), body).inspect_err(undo)?;
@@ -244,7 +248,7 @@ impl Live {
                 let (pokes, root) = (Arc::clone(&poker), root.dir());
                 let ns = options.ns;
                 let body = move || pokes.run(&root, ns, way);
-                let thread = spawn("kernfs-poke".into(), body).inspect_err(undo)?;
+                let thread = Kept::spawn("kernfs-poke".into(), body).inspect_err(undo)?;
                 Some((poker, thread))
             }
             None => None,
@@ -273,7 +277,7 @@ impl Live {
         // Its way into the mount makes that busy. If it waits for a client, the end of the connection wakes it.
         let poker = self.poker.and_then(|(poker, thread)| match poker.close() {
             true => {
-                join(thread);
+                thread.join();
                 None
             }
             false => Some(thread),
@@ -289,12 +293,12 @@ impl Live {
         self.session.close(); // again: what a thread began to run that came meanwhile
         self.session.notifier.close();
         join(self.limit);
-        poker.into_iter().for_each(join); // its way in may be the last that keeps the connection
+        poker.into_iter().for_each(Kept::join); // its way in may be the last that keeps the connection
         // Somebody else may have detached it while it was busy, or it lives on in another mount namespace, or
         // we may not unmount. Then the threads go on, answer ENODEV, and end with the connection.
         if self.channel.is_disconnected().unwrap_or(true) {
             service.into_iter().for_each(join);
-            join(self.notifier);
+            self.notifier.join(); // the lock of a directory, which it may wait for, outlives the connection
         }
         self.session.adapter.shut();
         ended

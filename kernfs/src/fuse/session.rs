@@ -8,7 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::abi::{
     self, AttrOut, EntryOut, Field, GetxattrOut, InHeader, OpenOut, PollOut, StatfsOut, WriteOut,
@@ -19,7 +19,7 @@ use super::channel::{Channel, Received};
 use super::limit::{self, Duties, Hook, LateCallback, Limit};
 use super::listing::{self, Listing};
 use super::load::Load;
-use super::notifier::{Notifier, Reply};
+use super::notifier::{LONG, Notifier, Reply};
 use super::options::Options;
 use super::request::{self, Request};
 use super::slot::{Begun, Slot};
@@ -234,8 +234,9 @@ impl Session {
             return;
         }
         if may_wait && Notifier::changes() != before {
-            // The callback changed the tree: whoever sees this answer must also see the change. READ and
-            // WRITE hold no directory lock in the kernel, so the invalidations cannot wait for us.
+            // The callback changed the tree: whoever sees this answer must also see the change. READ and WRITE hold no
+            // directory lock in the kernel, so the invalidations do not wait for us. If they do for somebody else, the
+            // answer goes without them.
             let payload = match outcome {
                 Ok(_) => Ok(std::mem::take(&mut scratch.reply)),
                 Err(errno) => Err(errno),
@@ -246,6 +247,7 @@ impl Session {
                 unique,
                 payload,
             });
+            self.limit.look_within(LONG);
             return;
         }
         let sent = match &outcome {
@@ -278,7 +280,7 @@ impl Session {
                 false => slot.signal(target, self.limit.now()),
             };
             if heard {
-                self.limit.look();
+                self.limit.signalled();
                 return;
             }
         }
@@ -496,6 +498,10 @@ impl Duties for Session {
                 return;
             }
         }
+    }
+
+    fn relieve(&self) -> Option<Duration> {
+        self.notifier.relieve(Instant::now())
     }
 }
 
