@@ -103,16 +103,13 @@ impl Mount {
             root.dir().mode(),
             options.allow_other,
         )?;
-        match Live::start(root, place.clone(), Arc::new(Channel::new(device)), options) {
-            Ok(live) => Ok(Self {
-                path,
-                live: Some(live),
-            }),
-            Err(error) => {
-                let _ = place.unmount();
-                Err(error)
-            }
-        }
+        let mut undo = Undo(Some(place.clone()));
+        let live = Live::start(root, place, Arc::new(Channel::new(device)), options)?;
+        undo.0 = None;
+        Ok(Self {
+            path,
+            live: Some(live),
+        })
     }
 
     /// Where it is mounted: absolute, without symbolic links.
@@ -182,6 +179,15 @@ impl Mount {
     }
 }
 
+/// Unmounts, unless the mount has come to life.
+struct Undo(Option<Place>);
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        let _ = self.0.take().map(|place| place.unmount());
+    }
+}
+
 impl Drop for Mount {
     fn drop(&mut self) {
         let _ = self.end();
@@ -204,7 +210,7 @@ fn no_device(error: &std::io::Error) -> Error {
 }
 
 impl Live {
-    /// The connection is new: nothing was read from it. On an error the caller unmounts, and the threads
+    /// The connection is new: nothing was read from it. On an error or a panic the caller unmounts, and the threads
     /// that were started already end.
     fn start(root: &Root, place: Place, channel: Arc<Channel>, options: &Options) -> Result<Self> {
         init::handshake(&channel, root.flags())?;
