@@ -194,11 +194,26 @@ impl Adapter {
             true => node.parent().map_or(node, Node::from),
             false => node,
         };
+        if !self.shows(&node) {
+            return Err(Errno::ESTALE); // by a handle from another mount
+        }
         if node.id() != abi::ROOT_ID {
             self.nodes.remember_nameless(&node);
         }
         let stat = node.stat(); // after that: a change from here on is told
         Ok(stat)
+    }
+
+    /// Whether the name space of this mount has it.
+    fn shows(&self, node: &Node) -> bool {
+        let mut node = node.clone();
+        while let Some(dir) = node.parent() {
+            if dir.is_namespaced() && node.ns() != self.ns {
+                return false;
+            }
+            node = dir.into();
+        }
+        true
     }
 
     /// FORGET, and the undoing of a lookup whose reply nobody took.
