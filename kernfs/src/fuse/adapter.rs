@@ -110,7 +110,7 @@ impl Adapter {
     }
 
     /// The result of a request that only ever is the last one of a client's walk.
-    fn ended<T>(&self, who: u32, result: Result<T, Errno>) -> Result<T, Errno> {
+    pub(super) fn ended<T>(&self, who: u32, result: Result<T, Errno>) -> Result<T, Errno> {
         if !matches!(result, Err(Errno::ESTALE)) {
             self.retries.over(who);
         }

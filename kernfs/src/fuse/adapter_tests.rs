@@ -403,6 +403,43 @@ fn an_id_of_another_name_space_was_found() {
     assert_eq!(find(dir.id(), b"."), Ok(dir.id()));
 }
 
+/// The note of an ESTALE was left when that had come to its end, and told of in another system call.
+#[test]
+fn a_name_that_was_there_all_the_time_was_enoent() {
+    let xattr = |adapter: &Adapter, id| adapter.getxattr(WHO, id, b"user.a").err();
+    let names = |adapter: &Adapter, id| adapter.listxattr(WHO, 0, id).err();
+    let mode = |adapter: &Adapter, id| {
+        let new = SetattrIn {
+            valid: fattr::MODE,
+            mode: 0o600,
+            ..SetattrIn::default()
+        };
+        let root = Cred {
+            pid: WHO,
+            ..SUPERUSER
+        };
+        adapter.setattr(root, id, &new).err()
+    };
+    type Asks = fn(&Adapter, u64) -> Option<Errno>;
+    for asks in [xattr as Asks, names, mode] {
+        let (root, adapter) = tree();
+        word(&root, "a");
+        let find = || adapter.lookup(WHO, ROOT_ID, b"a").unwrap().id;
+        let replace = || {
+            root.remove_by_name("a").unwrap();
+            word(&root, "a");
+        };
+        let first = find();
+        replace();
+        assert_eq!(asks(&adapter, first), Some(Errno::ESTALE));
+        let second = find();
+        assert_ne!(asks(&adapter, second), Some(Errno::ESTALE));
+        // Another system call.
+        replace();
+        assert_eq!(adapter.open(CRED, second, RDWR), Err(Errno::ESTALE));
+    }
+}
+
 fn mkdir(adapter: &Adapter, parent: u64, name: &[u8]) -> Result<Stat, Errno> {
     adapter.mkdir(WHO, (parent, name), 0o700, Caller::from(CRED))
 }
