@@ -422,6 +422,9 @@ impl Adapter {
     ) -> Result<usize, Errno> {
         let handle = self.handle(fh)?;
         let file = handle.file.as_ref().ok_or(Errno::EISDIR)?;
+        if data.len() > abi::WHOLE_WRITE && file.atomic_write_len > 0 {
+            return Err(Errno::E2BIG); // there may be more of it to come
+        }
         file.write_at_with(data, offset, caller)
             .map_err(|error| error.errno())
     }

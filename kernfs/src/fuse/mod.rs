@@ -37,6 +37,7 @@
 //! | no file handles, if the tree has none | before Linux 6.9: some that lead nowhere |
 //! | a name has up to 4095 bytes | found so, with older kernels up to 1024; listed up to 4072, as programs read directories by the page |
 //! | what is mounted below a directory that a user renames stays so | since Linux 6.2; before it is unmounted |
+//! | a write of any length is one call ([`atomic_write_len`](crate::Ops::atomic_write_len)) | up to 1 MiB less 4096 bytes, more is E2BIG; each 256 buffers of a writev(2) are a call |
 //! | inotify hears of what the owner does | of notifications with [`Options::inotify`], of what is made and removed never |
 //! | ENOSYS of a callback is ENOSYS | of read and write; of others it is EOPNOTSUPP: the kernel would not ask again, of any file |
 //! | a new owner, group or mode counts at once | for extended attributes of a sticky directory, for who may remove or rename what is in one, and for the set-group-ID bit of a chmod(2), when the kernel has asked for it: since the last stat(2) or open(2) |

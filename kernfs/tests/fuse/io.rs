@@ -144,6 +144,36 @@ fn a_large_write_is_one_call() {
     );
 }
 
+/// It came in pieces, each with an answer of its own, and the end was stored without the beginning.
+#[test]
+fn what_does_not_fit_into_a_request_is_no_write_in_one_piece() {
+    const MOST: usize = (1 << 20) - 4096;
+    let big = Arc::new(Big {
+        most: 2 << 20,
+        ..Big::default()
+    });
+    let ops = Arc::clone(&big);
+    with_mount(
+        |root| drop(root.create_file("big", 0o644, 4096, ops).expect("new")),
+        |setup| {
+            let open = OpenOptions::new().write(true).open(setup.at("big"));
+            let mut file = open.expect("open");
+            for len in [MOST + 1, 1 << 20, 3 << 19, 2 << 20, 3 << 20] {
+                assert_eq!(errno(file.write(&vec![b'x'; len])), libc::E2BIG, "{len}");
+            }
+            assert_eq!(big.writes.load(Ordering::Relaxed), 0);
+            let mut data = vec![b'x'; MOST + 4096];
+            // Wherever it lies.
+            for at in [0, 1, 4095] {
+                let part = &mut data[at..at + MOST];
+                assert_eq!(file.write(part).expect("it fits"), MOST);
+                assert_eq!(big.last.load(Ordering::Relaxed), MOST);
+            }
+            assert_eq!(big.writes.load(Ordering::Relaxed), 3);
+        },
+    );
+}
+
 #[test]
 fn without_a_limit_of_its_own_a_file_takes_a_page_at_a_time() {
     let big = Arc::new(Big::default());
