@@ -95,7 +95,8 @@ impl Cx<'_> {
     }
 
     /// Whether whoever waits for the result was interrupted. A callback that waits should look, and give
-    /// up with EINTR.
+    /// up with EINTR. One that does not: its client in a mount is told EINTR after 50 ms (at once if the file
+    /// [may block](crate::Has::MAY_BLOCK)), which does not tell him whether it was done.
     #[doc(alias = "signal_pending")]
     pub fn interrupted(&self) -> bool {
         self.caller.gave_up()

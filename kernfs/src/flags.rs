@@ -121,7 +121,7 @@ flags! {
         /// with `SHOW` or `SEQ`: then opening is EINVAL.
         PREALLOC = 256;
         /// Its callbacks may wait for long. A removal that waits for one of them is reported later than
-        /// others.
+        /// others, and a client of a mount who gets a signal meanwhile is answered EINTR at once.
         MAY_BLOCK = 512;
     }
 }

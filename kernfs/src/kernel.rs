@@ -20,8 +20,8 @@
 //! What belongs to super blocks, dentries and inodes, which user space has none of:
 //!
 //! * `kernfs_get_tree`, `kernfs_free_fs_context`, `kernfs_kill_sb`: mounting and unmounting is the feature `fuse`.
-//! * `kernfs_super_ns`, `kernfs_root_from_sb`: a mount has one root and shows no name space yet; in the process a name
-//!   space is an argument.
+//! * `kernfs_super_ns`, `kernfs_root_from_sb`: a mount has one root and shows one name space (`Options::ns` of the
+//!   feature `fuse`); in the process a name space is an argument.
 //! * `kernfs_node_from_dentry`, `kernfs_get_inode`, `kernfs_node_dentry`: a mount finds nodes by their ids,
 //!   [`kernfs_find_and_get_node_by_id`], as the kernel's file handles do.
 

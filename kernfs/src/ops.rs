@@ -72,6 +72,9 @@ pub trait Ops: Send + Sync + 'static {
 
     /// The longest write that is handed over in one piece; more is E2BIG. 0: writes are cut to 4096 bytes.
     /// Asked at each open. With [`Has::PREALLOC`] also the size of the buffer, which reads are cut to.
+    ///
+    /// Through a mount more than 1 MiB less 4096 bytes is E2BIG whatever this says, and each 256 buffers of a writev(2) are
+    /// a write of their own.
     fn atomic_write_len(&self) -> usize {
         0
     }

@@ -258,8 +258,8 @@ pub(crate) mod mounting {
 
     /// errno values that decide something in this crate.
     pub(crate) use libc::{
-        EACCES, EAGAIN, EBUSY, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS, ENOTCONN, ENOTTY, ENXIO,
-        EOPNOTSUPP, EPERM, EPROTO, ERANGE, ETIMEDOUT,
+        EACCES, EAGAIN, EBADF, EBUSY, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS,
+        ENOTCONN, ENOTTY, ENXIO, EOPNOTSUPP, EPERM, EPROTO, ERANGE, ETIMEDOUT,
     };
 
     /// Flags of SETXATTR.

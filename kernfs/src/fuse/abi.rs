@@ -14,6 +14,9 @@ pub(super) const MIN_MINOR: u32 = 31;
 
 /// The largest WRITE payload, and with it the largest request.
 pub(super) const MAX_WRITE: u32 = 1 << 20;
+/// A write of up to so many bytes is one request, wherever its buffer lies; a longer one may begin with one that is larger
+/// than this.
+pub(super) const WHOLE_WRITE: usize = MAX_WRITE as usize - 4096;
 /// What must fit a read of the device beside the payload: headers, and names with room to spare.
 pub(super) const REQUEST_OVERHEAD: usize = 16 << 10;
 /// `MAX_WRITE` in pages; also lifts the limit on names from 1024 bytes to PATH_MAX.
@@ -108,6 +111,9 @@ pub(super) mod notify {
     pub(crate) const INVAL_INODE: i32 = 2;
     pub(crate) const INVAL_ENTRY: i32 = 3;
 }
+
+/// `flags` of INVAL_ENTRY: the name is only to be looked up anew. Linux 6.2; older ones do not look at it.
+pub(super) const EXPIRE_ONLY: u32 = 1;
 
 /// A field of a wire struct.
 pub(super) trait Field: Sized {

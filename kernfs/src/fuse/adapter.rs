@@ -18,7 +18,7 @@ use super::retry::Retries;
 use super::table::{News, NodeTable};
 use crate::cred::{Caller, Cred};
 use crate::error::Errno;
-use crate::flags::{OpenFlags, PollFlags};
+use crate::flags::{Has, OpenFlags, PollFlags};
 use crate::mode::{Kind, Stat};
 use crate::node::{Dir, Node};
 use crate::ns::Ns;
@@ -110,7 +110,7 @@ impl Adapter {
     }
 
     /// The result of a request that only ever is the last one of a client's walk.
-    fn ended<T>(&self, who: u32, result: Result<T, Errno>) -> Result<T, Errno> {
+    pub(super) fn ended<T>(&self, who: u32, result: Result<T, Errno>) -> Result<T, Errno> {
         if !matches!(result, Err(Errno::ESTALE)) {
             self.retries.over(who);
         }
@@ -194,11 +194,26 @@ impl Adapter {
             true => node.parent().map_or(node, Node::from),
             false => node,
         };
+        if !self.shows(&node) {
+            return Err(Errno::ESTALE); // by a handle from another mount
+        }
         if node.id() != abi::ROOT_ID {
             self.nodes.remember_nameless(&node);
         }
         let stat = node.stat(); // after that: a change from here on is told
         Ok(stat)
+    }
+
+    /// Whether the name space of this mount has it.
+    fn shows(&self, node: &Node) -> bool {
+        let mut node = node.clone();
+        while let Some(dir) = node.parent() {
+            if dir.is_namespaced() && node.ns() != self.ns {
+                return false;
+            }
+            node = dir.into();
+        }
+        true
     }
 
     /// FORGET, and the undoing of a lookup whose reply nobody took.
@@ -354,6 +369,12 @@ impl Adapter {
         self.ended(who, result)
     }
 
+    /// Whether callbacks of this node say that they may wait for long.
+    pub(super) fn may_block(&self, id: u64) -> bool {
+        let file = self.node(id).ok().and_then(|node| node.as_file());
+        file.is_some_and(|file| file.has().contains(Has::MAY_BLOCK))
+    }
+
     fn handle(&self, fh: u64) -> Result<Arc<Handle>, Errno> {
         // Only a reply that was never delivered leads here, or a confused kernel.
         self.handles.get(fh).ok_or(Errno::EBADF)
@@ -401,6 +422,9 @@ impl Adapter {
     ) -> Result<usize, Errno> {
         let handle = self.handle(fh)?;
         let file = handle.file.as_ref().ok_or(Errno::EISDIR)?;
+        if data.len() > abi::WHOLE_WRITE && file.atomic_write_len > 0 {
+            return Err(Errno::E2BIG); // there may be more of it to come
+        }
         file.write_at_with(data, offset, caller)
             .map_err(|error| error.errno())
     }
@@ -485,7 +509,6 @@ impl Adapter {
     }
 
     /// Whether the kernel may have something cached about this node.
-    #[cfg(test)]
     pub(super) fn is_known(&self, id: u64) -> bool {
         id == abi::ROOT_ID || self.nodes.contains(id)
     }

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use super::abi::{ROOT_ID, SetattrIn, fattr};
 use super::adapter::Adapter;
+use crate::create::Creation;
 use crate::cred::{Caller, Cred};
 use crate::cx::{Cx, SyscallCx};
 use crate::error::{Errno, Result};
 use crate::flags::{Has, PollFlags, RootFlags};
 use crate::mode::{Kind, SetAttr, Stat};
 use crate::node::{Dir, Node};
+use crate::ns::Ns;
 use crate::ops::Ops;
 use crate::readdir::Listing;
 use crate::root::Root;
@@ -375,6 +377,67 @@ fn an_id_alone_finds_what_the_kernel_has_forgotten() {
     assert_eq!(adapter.lookup(WHO, ROOT_ID, b"..").unwrap().id, ROOT_ID);
     file.remove().unwrap();
     assert_eq!(adapter.lookup(WHO, file.id(), b"."), Err(Errno::ESTALE));
+}
+
+/// A handle led anybody who has one to what his mount does not show.
+#[test]
+fn an_id_of_another_name_space_was_found() {
+    let (root, net) = (Root::new(), Creation::new());
+    let dir = root.create_dir("net", 0o755).unwrap();
+    dir.enable_ns().unwrap();
+    let [ours, theirs] = [1, 2].map(|id| Ns::new(id).unwrap());
+    let [own, other] = [ours, theirs].map(|ns| {
+        let eth = dir.create_dir_with("eth", 0o755, net.ns(ns)).unwrap();
+        word(&eth, "speed");
+        eth
+    });
+    let adapter = Adapter::new(root.dir(), Some(ours));
+    let find = |id, name: &[u8]| adapter.lookup(WHO, id, name).map(|stat| stat.id);
+    for (dir, seen) in [(&own, true), (&other, false)] {
+        let speed = dir.find("speed").unwrap().id();
+        let expected = |id| if seen { Ok(id) } else { Err(Errno::ESTALE) };
+        assert_eq!(find(speed, b"."), expected(speed));
+        assert_eq!(find(speed, b".."), expected(dir.id()));
+        assert_eq!(find(dir.id(), b"."), expected(dir.id()));
+    }
+    assert_eq!(find(dir.id(), b"."), Ok(dir.id()));
+}
+
+/// The note of an ESTALE was left when that had come to its end, and told of in another system call.
+#[test]
+fn a_name_that_was_there_all_the_time_was_enoent() {
+    let xattr = |adapter: &Adapter, id| adapter.getxattr(WHO, id, b"user.a").err();
+    let names = |adapter: &Adapter, id| adapter.listxattr(WHO, 0, id).err();
+    let mode = |adapter: &Adapter, id| {
+        let new = SetattrIn {
+            valid: fattr::MODE,
+            mode: 0o600,
+            ..SetattrIn::default()
+        };
+        let root = Cred {
+            pid: WHO,
+            ..SUPERUSER
+        };
+        adapter.setattr(root, id, &new).err()
+    };
+    type Asks = fn(&Adapter, u64) -> Option<Errno>;
+    for asks in [xattr as Asks, names, mode] {
+        let (root, adapter) = tree();
+        word(&root, "a");
+        let find = || adapter.lookup(WHO, ROOT_ID, b"a").unwrap().id;
+        let replace = || {
+            root.remove_by_name("a").unwrap();
+            word(&root, "a");
+        };
+        let first = find();
+        replace();
+        assert_eq!(asks(&adapter, first), Some(Errno::ESTALE));
+        let second = find();
+        assert_ne!(asks(&adapter, second), Some(Errno::ESTALE));
+        // Another system call.
+        replace();
+        assert_eq!(adapter.open(CRED, second, RDWR), Err(Errno::ESTALE));
+    }
 }
 
 fn mkdir(adapter: &Adapter, parent: u64, name: &[u8]) -> Result<Stat, Errno> {

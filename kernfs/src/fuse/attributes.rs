@@ -66,6 +66,11 @@ impl Adapter {
 
     /// SETATTR. A size is accepted and changes nothing, as in sysfs. User 0 has to stand for all who may do what others own.
     pub(super) fn setattr(&self, cred: Cred, id: u64, new: &SetattrIn) -> Result<Stat, Errno> {
+        let result = self.changed(cred, id, new);
+        self.ended(cred.pid, result)
+    }
+
+    fn changed(&self, cred: Cred, id: u64, new: &SetattrIn) -> Result<Stat, Errno> {
         let node = self.attributed(cred.pid, id)?;
         if let Some(changes) = changes(new, mode::now()) {
             let may = |is: &Record| match is_the_owners(new, is.mode) {
@@ -80,14 +85,18 @@ impl Adapter {
 
     /// GETXATTR.
     pub(super) fn getxattr(&self, who: u32, id: u64, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        let node = self.attributed(who, id)?;
-        node.xattr(name).map_err(|error| error.errno())
+        let node = self.attributed(who, id);
+        let result = node.and_then(|node| node.xattr(name).map_err(|error| error.errno()));
+        match name.starts_with(b"security.") {
+            true => result, // perhaps the kernel's own question, on the way of a walk
+            false => self.ended(who, result),
+        }
     }
 
     /// LISTXATTR: the names, each with a NUL. `trusted` ones are the superuser's, for which user 0 has to stand: the
     /// protocol does not tell who has which capability.
     pub(super) fn listxattr(&self, who: u32, uid: u32, id: u64) -> Result<Vec<u8>, Errno> {
-        let names = self.attributed(who, id)?.xattrs();
+        let names = self.ended(who, self.attributed(who, id))?.xattrs();
         let names = names
             .into_iter()
             .filter(|name| uid == 0 || !name.starts_with(b"trusted."));
@@ -104,7 +113,7 @@ impl Adapter {
         flags: u32,
     ) -> Result<(), Errno> {
         const BOTH: i32 = sys::XATTR_CREATE | sys::XATTR_REPLACE;
-        let node = self.attributed(who, id)?;
+        let node = self.ended(who, self.attributed(who, id))?;
         let how = match flags.cast_signed() {
             0 => XattrHow::Set,
             sys::XATTR_CREATE => XattrHow::Create,
@@ -118,7 +127,7 @@ impl Adapter {
 
     /// REMOVEXATTR.
     pub(super) fn removexattr(&self, who: u32, id: u64, name: &[u8]) -> Result<(), Errno> {
-        let node = self.attributed(who, id)?;
+        let node = self.ended(who, self.attributed(who, id))?;
         node.remove_xattr(name).map_err(|error| error.errno())
     }
 }

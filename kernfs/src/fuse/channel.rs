@@ -57,14 +57,26 @@ impl Channel {
             Err(error) => match error.raw_os_error() {
                 // ENOENT: the client took the request back while we were reading it.
                 Some(sys::ENOENT | sys::EINTR | sys::EAGAIN) => Received::Again,
-                _ => Received::Ended,
+                // Unmounted, aborted, closed in a forked child.
+                Some(sys::ENODEV | sys::ECONNABORTED | sys::EBADF) => Received::Ended,
+                // No memory, perhaps: the next one may find some.
+                _ => match self.is_disconnected() {
+                    Ok(false) => Received::Again,
+                    _ => Received::Ended,
+                },
             },
         }
     }
 
     /// Answers a request with a payload. An error means that nobody waits for the answer any more.
     pub(super) fn reply(&self, unique: u64, payload: &[u8]) -> io::Result<()> {
-        self.send(0, unique, payload, &[])
+        let sent = self.send(0, unique, payload, &[]);
+        // ENOENT: the kernel does not know the request any more. Else somebody waits, for whom there was no memory.
+        let waits = |error: &io::Error| error.raw_os_error() != Some(sys::ENOENT);
+        if sent.as_ref().is_err_and(waits) {
+            let _ = self.reply_error(unique, sys::EIO);
+        }
+        sent
     }
 
     /// Answers a request with an error.
@@ -111,6 +123,34 @@ pub(super) fn clamp(errno: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A thread that the kernel had no memory for served nobody any more.
+    #[test]
+    fn an_error_of_the_device_was_taken_for_its_end() {
+        let directory = std::fs::File::open("/").unwrap();
+        let channel = Channel::new(directory.into());
+        assert!(matches!(channel.receive(&mut [0; 64]), Received::Again));
+        let nowhere = std::fs::File::options().write(true).open("/dev/null");
+        let channel = Channel::new(nowhere.unwrap().into());
+        assert!(
+            matches!(channel.receive(&mut [0; 64]), Received::Ended),
+            "EBADF"
+        );
+    }
+
+    /// And the client waited for ever.
+    #[test]
+    fn a_reply_that_the_kernel_had_no_memory_for_was_none() {
+        let (theirs, ours) = crate::sys::packet_pair().unwrap();
+        let channel = Channel::new(std::fs::File::from(ours).into());
+        // More than fits into a message.
+        assert!(channel.reply(7, &vec![0; 4 << 20]).is_err());
+        drop(channel);
+        let mut bytes = [0; 64];
+        let len = std::fs::File::from(theirs).read(&mut bytes).unwrap();
+        let header = OutHeader::take(&mut &bytes[..len]).unwrap();
+        assert_eq!((header.unique, header.error), (7, -sys::EIO));
+    }
 
     #[test]
     fn odd_errnos_become_eio() {

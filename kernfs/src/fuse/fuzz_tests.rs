@@ -442,8 +442,9 @@ fn run(seed: u64) {
         scope.spawn(move || queue.run(tree, out));
         let session = &session;
         scope.spawn(move || session.serve(0));
+        scope.spawn(move || session.enforce_limit());
         // However it ends, the threads end: the socket does, and the queue is closed.
-        let _close = Close(&notifier);
+        let _close = Close(session);
         let mut kernel_end = kernel;
         for _ in 0..rounds() {
             if random.one_in(4) {
@@ -482,11 +483,12 @@ fn run(seed: u64) {
     drop(watching);
 }
 
-struct Close<'a>(&'a Notifier);
+struct Close<'a>(&'a Session);
 
 impl Drop for Close<'_> {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.notifier.close();
+        self.0.end_limit();
     }
 }
 

@@ -1,12 +1,12 @@
-//! From the tree's news to the notifier's queue, without waiting: whoever changes the tree goes on. Notifications come from
-//! a worker, which wakes who polls itself.
+//! From the tree's news to the notifier's queue, without waiting: whoever changes the tree goes on. Changed attributes he
+//! tells the kernel himself. Notifications come from a worker, which wakes who polls itself.
 
 use std::sync::Arc;
 
 use super::abi::{NotifyPollOut, notify};
 use super::adapter::Adapter;
 use super::channel::Channel;
-use super::notifier::Notifier;
+use super::notifier::{Notifier, forget_attributes};
 use super::poker::Poker;
 use super::table::News;
 use crate::watch::Watch;
@@ -49,6 +49,9 @@ impl Watch for Listener {
     }
 
     fn attributes_changed(&self, id: u64) {
-        self.notifier.push([News::Attributes { id }]);
+        // At once, for it may be that somebody may not read it any more, and the notifier may be kept from saying so.
+        if self.adapter.is_known(id) && !forget_attributes(id, &self.channel) {
+            self.notifier.push([News::Attributes { id }]);
+        }
     }
 }

@@ -36,18 +36,24 @@
 //! | a file handle is 8 bytes, the inode number (cgroup) | 12, FUSE's own |
 //! | no file handles, if the tree has none | before Linux 6.9: some that lead nowhere |
 //! | a name has up to 4095 bytes | found so, with older kernels up to 1024; listed up to 4072, as programs read directories by the page |
+//! | what is mounted below a directory that a user renames stays so | since Linux 6.2; before it is unmounted |
+//! | a write of any length is one call ([`atomic_write_len`](crate::Ops::atomic_write_len)) | up to 1 MiB less 4096 bytes, more is E2BIG; each 256 buffers of a writev(2) are a call |
 //! | inotify hears of what the owner does | of notifications with [`Options::inotify`], of what is made and removed never |
+//! | ENOSYS of a callback is ENOSYS | of read and write; of others it is EOPNOTSUPP: the kernel would not ask again, of any file |
 //! | a new owner, group or mode counts at once | for extended attributes of a sticky directory, for who may remove or rename what is in one, and for the set-group-ID bit of a chmod(2), when the kernel has asked for it: since the last stat(2) or open(2) |
 //! | who has CAP_FOWNER changes modes and times of all | user 0 does |
 //! | a removal is seen at once | by open, read, write and poll; by stat(2) when the kernel was told, see [`Mount::flush`] |
 //! | a callback knows all about its caller | user, group and thread |
-//! | a signal wakes a callback that sleeps | its client: EINTR, and [`Cx::interrupted`](crate::Cx::interrupted) |
+//! | a signal wakes a callback that sleeps | [`Cx::interrupted`](crate::Cx::interrupted) says so; what does not return for 50 ms, and at once what says [`Has::MAY_BLOCK`](crate::Has::MAY_BLOCK), runs on, and its client gets EINTR: what he asked for may have been done |
 //! | a callback that blocks keeps its caller waiting | with [`Options::callback_limit`] that long, then it is ETIMEDOUT; when as many block as there may be threads ([`Options::most_threads`]), all callers |
 //! | whom the mode lets in may come in | of a mount by fusermount3 its user alone, unless the machine allows more ([`Options::allow_other`]); of one in a user namespace who is in that |
 //! | it is always there | ENOTCONN when the daemon was killed |
 //!
 //! * A removal wakes nobody who sleeps in poll(2), as in sysfs; [`notify`](crate::File::notify) the file
 //!   after the removal, and he finds it dead.
+//! * A client can have the kernel keep the lock of a directory: it lists that into memory which another file system has to
+//!   give, and does not. News of names in it wait, and those behind them; not those of modes and owners, nor what
+//!   `open` finds. Replies that come behind the news of what their callbacks changed come without them after 250 ms.
 //! * While a callback of mkdir, rmdir or rename runs, the kernel's lock of the directory is taken, for which news of the
 //!   directory wait, and those behind them. A daemon that is killed (SIGKILL) then does not die, nor does the client,
 //!   before `umount -f`: the kernel waits for itself.

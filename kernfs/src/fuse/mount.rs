@@ -22,7 +22,7 @@ use super::options::Options;
 use super::place::Place;
 use super::poker::Poker;
 use super::session::Session;
-use super::threads::{Threads, join, spawn};
+use super::threads::{Kept, Threads, join, spawn};
 use crate::error::{Errno, Error, Result};
 use crate::notify::Watching;
 use crate::root::Root;
@@ -70,9 +70,9 @@ struct Live {
     channel: Arc<Channel>,
     watching: Watching,
     service: Threads,
-    notifier: JoinHandle<()>,
-    limit: Option<JoinHandle<()>>,
-    poker: Option<(Arc<Poker>, JoinHandle<()>)>,
+    notifier: Kept,
+    limit: JoinHandle<()>,
+    poker: Option<(Arc<Poker>, Kept)>,
     pid: u32,
     /// The tree lives at least as long as the mount.
     _root: Root,
@@ -103,16 +103,13 @@ impl Mount {
             root.dir().mode(),
             options.allow_other,
         )?;
-        match Live::start(root, place.clone(), Arc::new(Channel::new(device)), options) {
-            Ok(live) => Ok(Self {
-                path,
-                live: Some(live),
-            }),
-            Err(error) => {
-                let _ = place.unmount();
-                Err(error)
-            }
-        }
+        let mut undo = Undo(Some(place.clone()));
+        let live = Live::start(root, place, Arc::new(Channel::new(device)), options)?;
+        undo.0 = None;
+        Ok(Self {
+            path,
+            live: Some(live),
+        })
     }
 
     /// Where it is mounted: absolute, without symbolic links.
@@ -134,6 +131,9 @@ impl Mount {
     /// What inotify hears ([`Options::inotify`]) may come later. So may a notification that another thread is making at
     /// this moment; and all of them where this is called by what runs on the tree's notify worker. See
     /// [`Watching::flush`](crate::Watching::flush).
+    ///
+    /// Clients may have the kernel keep a directory's lock, for
+    /// which news of what is in it wait; when that has taken 10 s this returns.
     ///
     /// Not from a callback that was called through the mount, nor with a lock held that one of
     /// [`SyscallOps`](crate::SyscallOps) takes: the kernel holds a directory's lock meanwhile, which the news waits for.
@@ -160,6 +160,9 @@ impl Mount {
     /// end when the last of those files is closed. (`Dir::remove` waits for callbacks in any case.) If
     /// somebody else has unmounted it before, what is there now is left alone. Drop does the same and ignores the error.
     ///
+    /// A thread of the mount that waits in the kernel for a directory's lock, which a client keeps, is waited for 2 s. It
+    /// ends when he lets go.
+    ///
     /// # Errors
     /// EPERM: the right to unmount was given up since. The path then answers ENOTCONN once the process is
     /// gone, until it is unmounted by hand or mounted on by the next daemon.
@@ -177,6 +180,15 @@ impl Mount {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// Unmounts, unless the mount has come to life.
+struct Undo(Option<Place>);
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        let _ = self.0.take().map(|place| place.unmount());
     }
 }
 
@@ -202,7 +214,7 @@ fn no_device(error: &std::io::Error) -> Error {
 }
 
 impl Live {
-    /// The connection is new: nothing was read from it. On an error the caller unmounts, and the threads
+    /// The connection is new: nothing was read from it. On an error or a panic the caller unmounts, and the threads
     /// that were started already end.
     fn start(root: &Root, place: Place, channel: Arc<Channel>, options: &Options) -> Result<Self> {
         init::handshake(&channel, root.flags())?;
@@ -237,21 +249,16 @@ impl Live {
             session.end_limit();
         };
         let body = move || queue.run(&adapter, &out);
-        let notifier = spawn("kernfs-inval".into(), body).inspect_err(undo)?;
-        let limit = match session.is_limited() {
-            true => {
-                let limited = Arc::clone(&session);
-                let body = move || limited.enforce_limit();
-                Some(spawn("kernfs-limit".into(), body).inspect_err(undo)?)
-            }
-            false => None,
-        };
+        let notifier = Kept::spawn("kernfs-inval".into(), body).inspect_err(undo)?;
+        let limited = Arc::clone(&session);
+        let body = move || limited.enforce_limit();
+        let limit = spawn("kernfs-limit".into(), body).inspect_err(undo)?;
         let poker = match poker {
             Some((poker, way)) => {
                 let (pokes, root) = (Arc::clone(&poker), root.dir());
                 let ns = options.ns;
                 let body = move || pokes.run(&root, ns, way);
-                let thread = spawn("kernfs-poke".into(), body).inspect_err(undo)?;
+                let thread = Kept::spawn("kernfs-poke".into(), body).inspect_err(undo)?;
                 Some((poker, thread))
             }
             None => None,
@@ -280,7 +287,7 @@ impl Live {
         // Its way into the mount makes that busy. If it waits for a client, the end of the connection wakes it.
         let poker = self.poker.and_then(|(poker, thread)| match poker.close() {
             true => {
-                join(thread);
+                thread.join();
                 None
             }
             false => Some(thread),
@@ -295,13 +302,13 @@ impl Live {
         let service = self.service.close();
         self.session.close(); // again: what a thread began to run that came meanwhile
         self.session.notifier.close();
-        self.limit.into_iter().for_each(join);
-        poker.into_iter().for_each(join); // its way in may be the last that keeps the connection
+        join(self.limit);
+        poker.into_iter().for_each(Kept::join); // its way in may be the last that keeps the connection
         // Somebody else may have detached it while it was busy, or it lives on in another mount namespace, or
         // we may not unmount. Then the threads go on, answer ENODEV, and end with the connection.
         if self.channel.is_disconnected().unwrap_or(true) {
             service.into_iter().for_each(join);
-            join(self.notifier);
+            self.notifier.join(); // the lock of a directory, which it may wait for, outlives the connection
         }
         self.session.adapter.shut();
         ended

@@ -3,8 +3,14 @@
 //! An invalidation takes the directory's inode lock in the kernel, which a client whose LOOKUP we are
 //! serving may hold. Sent from a service thread it deadlocks the mount, whatever the number of
 //! threads; so whoever changes the tree only queues, and this thread, which serves nobody, sends.
-//! A reply can be queued too: it then reaches its client after the invalidations before it, unless that gets a signal. It
-//! is queued if the callback's own thread has changed the tree; what it has others change is not seen.
+//! A reply can be queued too: it then reaches its client after the invalidations before it, unless that gets a signal, or
+//! one of them takes long. It is queued if the callback's own thread has changed the tree; what it has others change is not
+//! seen.
+//!
+//! One may take long: a client can have the kernel hold a directory's lock for as long as he likes (getdents64(2) into
+//! memory of a file system of his own). So what matters to who may do what is not left to this thread: attributes are
+//! forgotten by whoever changes them, for which no such lock is taken ([`forget_attributes`]). Names need the lock: that all
+//! of them be looked up anew (FUSE_NOTIFY_INC_EPOCH, Linux 6.16) needs none, but unmounts what is mounted below any.
 //!
 //! News are queued once, and only if the kernel knows what they are about ([`super::table`]). So a tree that changes
 //! faster than the kernel forgets fills the queue up to what the kernel itself remembers.
@@ -12,8 +18,9 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::abi::{NotifyInvalEntry, NotifyInvalInode, notify};
+use super::abi::{self, NotifyInvalEntry, NotifyInvalInode, notify};
 use super::adapter::Adapter;
 use super::channel::Channel;
 use super::table::{News, NodeTable};
@@ -21,6 +28,12 @@ use crate::sys::mounting as sys;
 
 /// With so many jobs those are looked for that are of no use any more.
 const MANY: usize = 4096;
+
+/// How long the kernel may keep the thread waiting with one job until the replies behind it are sent all the same.
+pub(super) const LONG: Duration = Duration::from_millis(250);
+
+/// How long until nobody waits any more for the job to be done.
+const HOPELESS: Duration = Duration::from_secs(10);
 
 /// Something for the notifier to send.
 #[derive(Debug)]
@@ -54,8 +67,8 @@ struct Queue {
     jobs: VecDeque<(u64, Job)>,
     /// The number of the next job.
     next: u64,
-    /// The number of the job that is being sent.
-    sending: Option<u64>,
+    /// The number of the job that is being sent, and since when.
+    sending: Option<(u64, Instant)>,
     /// The length at which it is searched.
     many: usize,
     closed: bool,
@@ -69,8 +82,16 @@ impl Queue {
 
     /// The number of the first job that is not sent yet.
     fn oldest(&self) -> u64 {
-        let first = || self.jobs.front().map(|(number, _)| *number);
-        self.sending.or_else(first).unwrap_or(self.next)
+        let first = self.jobs.front().map(|(number, _)| *number);
+        let sending = self.sending.map(|(number, _)| number);
+        sending.or(first).unwrap_or(self.next)
+    }
+
+    /// For how long one job has been sent now.
+    fn waited(&self, now: Instant) -> Duration {
+        self.sending.map_or(Duration::ZERO, |(_, since)| {
+            now.saturating_duration_since(since)
+        })
     }
 }
 
@@ -169,15 +190,50 @@ impl Notifier {
         }
     }
 
-    /// Waits until all that was queued before the call has been sent.
+    /// Sends the replies that wait, if the kernel keeps the thread waiting for long. How long until that may be so; `None`:
+    /// none waits.
+    pub(super) fn relieve(&self, now: Instant) -> Option<Duration> {
+        let mut queue = self.lock();
+        let is_reply = |job: &Job| matches!(job, Job::Reply(_));
+        if !queue.jobs.iter().any(|(_, job)| is_reply(job)) {
+            return None;
+        }
+        let left = LONG.saturating_sub(queue.waited(now));
+        if !left.is_zero() {
+            return Some(left);
+        }
+        let all = std::mem::take(&mut queue.jobs).into_iter();
+        let (replies, others) = all.partition::<VecDeque<_>, _>(|(_, job)| is_reply(job));
+        queue.jobs = others;
+        drop(queue);
+        for (_, job) in replies {
+            if let Job::Reply(reply) = job {
+                reply.send();
+            }
+        }
+        self.progress.notify_all();
+        None
+    }
+
+    /// Waits until all that was queued before the call has been sent, unless it is hopeless.
     pub(super) fn flush(&self) {
+        self.flush_within(HOPELESS);
+    }
+
+    /// The same; hopeless is what takes longer than `patience`.
+    pub(super) fn flush_within(&self, patience: Duration) {
         let mut queue = self.lock();
         let end = queue.next;
         while queue.oldest() < end && !queue.closed {
+            let left = patience.saturating_sub(queue.waited(Instant::now()));
+            if left.is_zero() {
+                return;
+            }
             queue = self
                 .progress
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+                .wait_timeout(queue, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -198,7 +254,7 @@ impl Notifier {
         let mut queue = self.lock();
         loop {
             if let Some((number, job)) = queue.jobs.pop_front() {
-                queue.sending = Some(number);
+                queue.sending = Some((number, Instant::now()));
                 drop(queue);
                 match job {
                     Job::News(news) if self.nodes.take(&news) => tell(&news, adapter, channel),
@@ -226,39 +282,45 @@ impl Notifier {
 /// then there is nothing to forget and nobody to wake.
 fn tell(news: &News, adapter: &Adapter, channel: &Channel) {
     match news {
-        News::Entry { parent, name, .. }
-        | News::Moved { parent, name }
-        | News::Missing { parent, name } => {
-            forget_entry(*parent, name, channel);
+        News::Entry { parent, name, .. } | News::Missing { parent, name } => {
+            forget_entry((*parent, name), 0, channel);
         }
-        News::Attributes { id } => forget_attributes(*id, adapter, channel),
+        // It is most likely true. To forget it the kernel would unmount what is mounted below.
+        News::Moved { parent, name } => {
+            forget_entry((*parent, name), abi::EXPIRE_ONLY, channel);
+        }
+        News::Attributes { id } => {
+            if !forget_attributes(*id, channel)
+                && let Some(parent) = adapter.parent(*id)
+            {
+                // We know it and the kernel does not: the answer to its first LOOKUP is under way, perhaps with what was
+                // true before. To forget a name, here one that there cannot be, the kernel waits until that LOOKUP has
+                // ended.
+                forget_entry((parent, b"/"), 0, channel);
+                forget_attributes(*id, channel);
+            }
+        }
     }
 }
 
-fn forget_entry(parent: u64, name: &[u8], channel: &Channel) {
+fn forget_entry((parent, name): (u64, &[u8]), flags: u32, channel: &Channel) {
     let message = NotifyInvalEntry {
         parent,
         namelen: u32::try_from(name.len()).unwrap_or(0),
-        flags: 0,
+        flags,
     };
     let _ = channel.notify(notify::INVAL_ENTRY, &message, name);
 }
 
-fn forget_attributes(id: u64, adapter: &Adapter, channel: &Channel) {
+/// Takes no lock of a directory, nor one that a client may have: for any thread, also in a callback. `false`: the kernel
+/// does not know the node.
+pub(super) fn forget_attributes(id: u64, channel: &Channel) -> bool {
     // A negative offset: attributes only, there is no cached data.
     let message = NotifyInvalInode {
         ino: id,
         off: -1,
         len: 0,
     };
-    let tell = || channel.notify(notify::INVAL_INODE, &message, b"");
-    if let Err(error) = tell()
-        && error.raw_os_error() == Some(sys::ENOENT)
-        && let Some(parent) = adapter.parent(id)
-    {
-        // We know it and the kernel does not: the answer to its first LOOKUP is under way, perhaps with what was true
-        // before. To forget a name, here one that there cannot be, the kernel waits until that LOOKUP has ended.
-        forget_entry(parent, b"/", channel);
-        let _ = tell();
-    }
+    let told = channel.notify(notify::INVAL_INODE, &message, b"");
+    told.map_or_else(|error| error.raw_os_error() != Some(sys::ENOENT), |()| true)
 }

@@ -1,18 +1,18 @@
 //! What is queued for the kernel, and what is said of it in the end.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::abi::{Field, NotifyInvalEntry, NotifyInvalInode, OutHeader, ROOT_ID, notify};
 use super::adapter::Adapter;
 use super::channel::Channel;
 use super::listener::Listener;
-use super::notifier::{Notifier, Reply};
+use super::notifier::{LONG, Notifier, Reply};
 use super::table::News;
 use crate::attr::ro;
 use crate::cred::Caller;
@@ -27,6 +27,9 @@ use crate::step::at_steps;
 use crate::syscalls::SyscallOps;
 
 const WHO: u32 = 77;
+
+/// What a pipe takes, see pipe(7).
+const PIPE: usize = 65536;
 
 /// How long something may take before it counts as what hangs: much more than it needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -302,5 +305,49 @@ fn who_flushed_slept_on_when_a_signal_took_the_last_job() {
         setup.notifier.close(); // which wakes it in any case
         flushed.join().unwrap();
         assert!(!slept_on, "{PATIENCE:?} have passed");
+    });
+}
+
+/// A client who kept a directory locked kept the writes of others waiting, and `flush`.
+#[test]
+fn replies_waited_for_what_the_kernel_did_not_take() {
+    let setup = Setup::new(Root::new());
+    setup.root.attr("a", ro(|| 1)).unwrap();
+    setup.lookup("a").unwrap();
+    setup.root.remove_by_name("a").unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let channel = Arc::new(Channel::new(File::from(OwnedFd::from(writer)).into()));
+    setup.notifier.defer(Reply {
+        channel,
+        unique: 7,
+        payload: Err(5),
+    });
+    // Nobody reads it, and it is full.
+    let (mut full, filled) = std::io::pipe().unwrap();
+    let kernel = File::from(OwnedFd::from(filled));
+    (&kernel).write_all(&[0; PIPE]).unwrap();
+    let kernel = Channel::new(kernel.into());
+    assert_eq!(
+        setup.notifier.relieve(Instant::now() + LONG),
+        Some(LONG),
+        "it is not stuck"
+    );
+    thread::scope(|scope| {
+        let (notifier, adapter) = (&setup.notifier, &setup.adapter);
+        let runs = scope.spawn(|| {
+            notifier.run(adapter, &kernel);
+            drop(kernel);
+        });
+        while notifier.relieve(Instant::now() + LONG).is_some() {
+            thread::yield_now();
+        }
+        let mut bytes = [0; 16];
+        reader.read_exact(&mut bytes).unwrap();
+        let header = OutHeader::take(&mut &bytes[..]).unwrap();
+        assert_eq!((header.unique, header.error), (7, -5));
+        notifier.flush_within(Duration::ZERO);
+        assert!(!runs.is_finished());
+        notifier.close();
+        full.read_to_end(&mut Vec::new()).unwrap();
     });
 }

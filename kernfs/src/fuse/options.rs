@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::limit::{Hook, LateCallback};
 use crate::ns::Ns;
 
+/// More threads than that are of no use to anybody.
+const MOST: usize = 1024;
+
 /// Options of a mount. The defaults are right for a tree that everybody on the machine may look at.
 ///
 /// ```
@@ -42,19 +45,19 @@ impl Options {
         }
     }
 
-    /// How many threads serve requests and run callbacks, at least 2. While callbacks block in all of them more are
+    /// How many threads serve requests and run callbacks, 2 to 1024. While callbacks block in all of them more are
     /// started, see [`most_threads`](Self::most_threads).
     #[must_use]
     pub fn threads(mut self, count: usize) -> Self {
-        self.threads = count.max(2);
+        self.threads = count.clamp(2, MOST);
         self
     }
 
-    /// How many threads there may be if callbacks block: 64 by default. If all are in callbacks, and none has come back
+    /// How many threads there may be if callbacks block: 64 by default, 1024 at most. If all are in callbacks, and none has come back
     /// for 10 ms, another one is started, which stays. With so many of them blocked clients wait, and stderr says so.
     #[must_use]
     pub fn most_threads(mut self, count: usize) -> Self {
-        self.most_threads = count;
+        self.most_threads = count.min(MOST);
         self
     }
 
@@ -65,7 +68,7 @@ impl Options {
     /// [`Mount::late_callbacks`](super::Mount::late_callbacks). Each such callback is told once, on stderr or to
     /// [`on_late_callback`](Self::on_late_callback).
     ///
-    /// Off by default: a file may block as long as it likes. It costs a thread. Clients whose requests nobody can take,
+    /// Off by default: a file may block as long as it likes. Clients whose requests nobody can take,
     /// because all threads are in callbacks, wait still.
     #[must_use]
     pub fn callback_limit(mut self, limit: Duration) -> Self {

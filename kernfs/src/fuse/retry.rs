@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::error::Errno;
 
@@ -21,8 +22,12 @@ const WALKS_MAX: usize = 1024;
 /// Components noted of one walk.
 const SEEN_MAX: usize = 256;
 
+/// How long a second walk takes at most. Of some we do not hear when they end: of a stat(2), of a readlink(2).
+const LIFE: Duration = Duration::from_secs(5);
+
 #[derive(Debug)]
 struct Walk {
+    since: Instant,
     /// The node that ESTALE was about.
     stale: u64,
     /// The directory that it was in.
@@ -32,6 +37,12 @@ struct Walk {
     /// Its last lookup found nothing. That is the end of the walk, unless it asks the same again: the VFS
     /// does when a cached name proves wrong.
     missing: Option<(u64, Vec<u8>)>,
+}
+
+impl Walk {
+    fn goes_on(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < LIFE
+    }
 }
 
 /// The second walks that may be going on.
@@ -82,11 +93,16 @@ impl Retries {
 
     /// The client asks about a removed node, which was in the directory `dir`: what to answer.
     pub(super) fn gone(&self, who: u32, id: u64, dir: Option<u64>) -> Errno {
+        self.gone_at(Instant::now(), who, id, dir)
+    }
+
+    fn gone_at(&self, now: Instant, who: u32, id: u64, dir: Option<u64>) -> Errno {
         if who == 0 {
             return Errno::ESTALE;
         }
         let mut walks = self.lock();
         if let Some(walk) = walks.get(&who)
+            && walk.goes_on(now)
             && walk.missing.is_none()
             && (walk.stale == id
                 || walk.seen.contains(&id)
@@ -98,6 +114,7 @@ impl Retries {
             walks.clear();
         }
         let walk = Walk {
+            since: now,
             stale: id,
             dir,
             seen: Vec::new(),
@@ -115,7 +132,10 @@ impl Retries {
             return None;
         }
         let walks = self.lock();
-        let walk = walks.get(&who).filter(|walk| walk.missing.is_none())?;
+        let now = Instant::now();
+        let walk = walks
+            .get(&who)
+            .filter(|walk| walk.missing.is_none() && walk.goes_on(now))?;
         Some(walk.seen.is_empty().then_some(walk.stale))
     }
 
@@ -152,6 +172,17 @@ mod tests {
             assert_eq!(retries.gone(7, 11, None), second);
             retries.over(7);
         }
+    }
+
+    #[test]
+    fn a_walk_of_which_nothing_is_heard_ends_some_time() {
+        let retries = Retries::default();
+        let gone = |now| retries.gone_at(now, 7, 10, None);
+        let now = Instant::now();
+        assert_eq!(gone(now), Errno::ESTALE);
+        assert_eq!(gone(now + LIFE / 2), Errno::ENOENT);
+        assert_eq!(gone(now + LIFE), Errno::ESTALE);
+        assert_eq!(gone(now + LIFE), Errno::ENOENT);
     }
 
     #[test]

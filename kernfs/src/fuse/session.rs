@@ -1,12 +1,13 @@
 //! The service threads: each reads requests from its own channel and runs the callbacks in place.
 //!
 //! At least two threads, so that one callback that blocks does not stop the mount, and INTERRUPT is
-//! still read; more where all of them block ([`super::threads`]). A blocked client that gets a signal is answered EINTR at once; the callback is told through
-//! `Cx::interrupted`, and what it answers in the end is dropped.
+//! still read; more where all of them block ([`super::threads`]). The callback of a client that gets a signal is told
+//! through `Cx::interrupted`. If it does not return soon, or its file says that it may block, the client is answered EINTR,
+//! and what the callback answers in the end is dropped.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::abi::{
     self, AttrOut, EntryOut, Field, GetxattrOut, InHeader, OpenOut, PollOut, StatfsOut, WriteOut,
@@ -14,13 +15,13 @@ use super::abi::{
 };
 use super::adapter::Adapter;
 use super::channel::{Channel, Received};
-use super::limit::{self, Hook, LateCallback, Limit};
+use super::limit::{self, Duties, Hook, LateCallback, Limit};
 use super::listing::{self, Listing};
 use super::load::Load;
-use super::notifier::{Notifier, Reply};
+use super::notifier::{LONG, Notifier, Reply};
 use super::options::Options;
 use super::request::{self, Request};
-use super::slot::Slot;
+use super::slot::{Begun, Slot};
 use super::table::News;
 use crate::caught::caught;
 use crate::cred::{Caller, Cancel, Cred};
@@ -40,7 +41,7 @@ pub(super) struct Session {
     slots: Box<[OnceLock<Slot>]>,
     pub(super) load: Load,
     /// How long callbacks may keep their clients waiting.
-    limit: Option<Limit>,
+    limit: Limit,
     /// Who is told of those that take longer.
     hook: Option<Hook>,
     /// The mount is being taken down: nothing runs callbacks any more.
@@ -94,7 +95,7 @@ impl Session {
             slots: (0..most).map(|_| OnceLock::new()).collect(),
             channel,
             load: Load::default(),
-            limit: options.callback_limit.map(Limit::new),
+            limit: Limit::new(options.callback_limit),
             hook: options.late.clone(),
             closing: AtomicBool::new(false),
             ttl: options.cache,
@@ -123,37 +124,13 @@ impl Session {
         self.slots().filter(|slot| slot.is_late()).count()
     }
 
-    pub(super) fn is_limited(&self) -> bool {
-        self.limit.is_some()
-    }
-
     /// The body of the thread that answers the clients of callbacks that take too long.
     pub(super) fn enforce_limit(&self) {
-        let Some(limit) = &self.limit else {
-            return;
-        };
-        let slots = || self.slots().enumerate();
-        limit.run(slots, |index, begun| {
-            let slot = self.slots.get(index).and_then(OnceLock::get);
-            let tid = slot.map_or(0, |slot| slot.tid.load(Ordering::Relaxed));
-            let node = self.adapter.node(begun.node);
-            let late = LateCallback {
-                path: node.map(|node| node.path()).unwrap_or_default(),
-                callback: running_on(tid).unwrap_or_else(|| RunningCallback {
-                    op: begun.op,
-                    thread: service_name(index),
-                    tid,
-                }),
-                limit: limit.after(),
-            };
-            limit::tell(self.hook.as_ref(), &late);
-        });
+        self.limit.run(self);
     }
 
     pub(super) fn end_limit(&self) {
-        if let Some(limit) = &self.limit {
-            limit.close();
-        }
+        self.limit.close();
     }
 
     /// Makes room for thread `index`, the next one; `false`: there is none.
@@ -225,17 +202,22 @@ impl Session {
         let callback = request.callback();
         // Not mkdir, rmdir and rename: the kernel holds locks of directories, for which the invalidations wait.
         let may_wait = matches!(request, Request::Read { .. } | Request::Write { .. });
+        let is_plain = may_wait || callback.is_none();
         let before = Notifier::changes();
-        let cancel = match (callback, &self.limit) {
-            (None, _) => Arc::default(),
-            (Some(_), None) => slot.begin(unique, None),
-            (Some(op), Some(limit)) => {
-                let cancel = slot.begin(unique, Some(limit.begin(header.nodeid, op)));
-                limit.begun();
+        let cancel = match callback {
+            None => Arc::default(),
+            Some(op) => {
+                let node = header.nodeid;
+                let cancel = slot.begin(unique, node, self.limit.begin(node, op));
+                self.limit.begun();
                 cancel
             }
         };
-        let outcome = self.perform(header, request, &cancel, scratch);
+        let outcome = match self.perform(header, request, &cancel, scratch) {
+            // Said by a callback. The kernel would not ask again, of no file of the mount.
+            Err(sys::ENOSYS) if !is_plain => Err(sys::EOPNOTSUPP),
+            outcome => outcome,
+        };
         if self.process != crate::sys::process() {
             return; // a callback has forked, and the child came back: the answer is the parent's to give
         }
@@ -251,8 +233,9 @@ impl Session {
             return;
         }
         if may_wait && Notifier::changes() != before {
-            // The callback changed the tree: whoever sees this answer must also see the change. READ and
-            // WRITE hold no directory lock in the kernel, so the invalidations cannot wait for us.
+            // The callback changed the tree: whoever sees this answer must also see the change. READ and WRITE hold no
+            // directory lock in the kernel, so the invalidations do not wait for us. If they do for somebody else, the
+            // answer goes without them.
             let payload = match outcome {
                 Ok(_) => Ok(std::mem::take(&mut scratch.reply)),
                 Err(errno) => Err(errno),
@@ -263,6 +246,7 @@ impl Session {
                 unique,
                 payload,
             });
+            self.limit.look_within(LONG);
             return;
         }
         let sent = match &outcome {
@@ -286,20 +270,25 @@ impl Session {
     /// The client of request `target` got a signal.
     fn interrupt(&self, unique: u64, target: u64) {
         for slot in self.slots() {
-            if slot.interrupt(|running| running == target, sys::EINTR) {
+            let Some(node) = slot.runs(target) else {
+                continue;
+            };
+            // A callback that is quick may have done its work: then that is the answer.
+            let heard = match self.adapter.may_block(node) {
+                true => slot.interrupt(|running| running == target, sys::EINTR),
+                false => slot.signal(target, self.limit.now()),
+            };
+            if heard {
+                self.limit.signalled();
                 return;
             }
         }
         if self.notifier.hurry(target) {
             return; // it was answered, behind news that may take long
         }
-        // Not in a callback: just read, about to be answered, or answered. EAGAIN makes the kernel send
-        // this again unless it was answered; only the channel that has the request accepts it.
-        for slot in self.slots() {
-            if slot.channel.reply_error(unique, sys::EAGAIN).is_ok() {
-                return;
-            }
-        }
+        // Not in a callback: just read, about to be answered, or answered; or it waits for something else, perhaps for
+        // long. EAGAIN makes the kernel send this again unless it was answered.
+        self.limit.again(unique);
     }
 
     fn perform(
@@ -477,6 +466,41 @@ impl Session {
             attr: listing::attr(stat),
         }
         .put(out);
+    }
+}
+
+impl Duties for Session {
+    fn slots(&self) -> impl Iterator<Item = (usize, &Slot)> {
+        self.slots().enumerate()
+    }
+
+    fn is_late(&self, index: usize, begun: Begun) {
+        let slot = self.slots.get(index).and_then(OnceLock::get);
+        let tid = slot.map_or(0, |slot| slot.tid.load(Ordering::Relaxed));
+        let node = self.adapter.node(begun.node);
+        let late = LateCallback {
+            path: node.map(|node| node.path()).unwrap_or_default(),
+            callback: running_on(tid).unwrap_or_else(|| RunningCallback {
+                op: begun.op,
+                thread: service_name(index),
+                tid,
+            }),
+            limit: self.limit.after(),
+        };
+        limit::tell(self.hook.as_ref(), &late);
+    }
+
+    fn again(&self, unique: u64) {
+        // Only the channel that has the request accepts it.
+        for slot in self.slots() {
+            if slot.channel.reply_error(unique, sys::EAGAIN).is_ok() {
+                return;
+            }
+        }
+    }
+
+    fn relieve(&self) -> Option<Duration> {
+        self.notifier.relieve(Instant::now())
     }
 }
 

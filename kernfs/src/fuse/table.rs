@@ -136,7 +136,6 @@ impl NodeTable {
         self.lock().known.get(&id).map(|known| known.node.clone())
     }
 
-    #[cfg(test)]
     pub(super) fn contains(&self, id: u64) -> bool {
         self.lock().known.contains_key(&id)
     }

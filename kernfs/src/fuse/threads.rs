@@ -3,12 +3,17 @@
 //! A callback may block, and then its thread serves nobody else. If that goes for all of them, and none comes back for a
 //! while ([`super::load`]), another one is started, up to a limit; then that is told, and clients wait.
 
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::session::{Session, service_name};
 use crate::error::{Error, Result};
 use crate::sys::{mounting as sys, say};
+
+/// How long the end of a mount waits for a thread that the kernel may keep.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The threads that serve, and the one that sees to it that there are enough.
 #[derive(Debug)]
@@ -103,6 +108,39 @@ pub(super) fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Resul
             .errno()
             .because("cannot start a thread of the mount")
     })
+}
+
+/// A thread that the kernel may keep from ending.
+#[derive(Debug)]
+pub(super) struct Kept {
+    thread: JoinHandle<()>,
+    /// Nothing is sent: it ends with the thread.
+    end: Mutex<Receiver<()>>,
+}
+
+impl Kept {
+    pub(super) fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<Self> {
+        let (alive, end) = mpsc::channel();
+        let body = move || {
+            let _alive: Sender<()> = alive;
+            body();
+        };
+        Ok(Self {
+            thread: spawn(name, body)?,
+            end: Mutex::new(end),
+        })
+    }
+
+    /// Joins, unless it takes too long: then it ends some time by itself.
+    pub(super) fn join(self) {
+        let end = self
+            .end
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected) {
+            join(self.thread);
+        }
+    }
 }
 
 /// Joins, but not the calling thread itself: a callback may drop the mount it is called by.

@@ -1,13 +1,15 @@
 //! Clients that get a signal while a callback of the daemon blocks.
 
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex};
 use std::{fs, io};
 
 use kernfs::{Cred, Cx, Dir, Errno, Has, Ops, Result, Root, RootFlags, Seq, SyscallCx, SyscallOps};
 
-use crate::support::{text, with_mount, with_root};
+use crate::support::{StopOnDrop, text, with_mount, with_root};
 
 /// Where a callback stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,6 +156,88 @@ fn a_callback_that_cares_hears_of_it() {
             );
             gate.wait_for(Stage::Left);
             assert_eq!(setup.read("gate"), "passed\n");
+        },
+    );
+}
+
+/// A write that takes as long as it takes its client to get a signal, and is done all the same.
+#[derive(Default)]
+struct Stores {
+    inside: AtomicBool,
+    stored: AtomicUsize,
+}
+
+impl Ops for Stores {
+    const HAS: Has = Has::WRITE;
+    type Open = ();
+
+    fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, cx: &mut Cx<'_>, (): &(), data: &[u8], _: u64) -> Result<usize> {
+        self.inside.store(true, Relaxed);
+        while !cx.interrupted() {
+            std::thread::yield_now();
+        }
+        self.inside.store(false, Relaxed);
+        self.stored.fetch_add(1, Relaxed);
+        Ok(data.len())
+    }
+}
+
+extern "C" fn nothing(_: libc::c_int) {}
+
+/// Whoever writes again after EINTR, as all do, stored it twice.
+#[test]
+fn a_write_was_eintr_and_done() {
+    const WRITES: usize = 50;
+    // SAFETY: all zeros is a valid sigaction.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = nothing as *const () as usize;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: the handler does nothing; no other test uses this signal.
+    let set = unsafe { libc::sigaction(libc::SIGUSR2, &raw const action, std::ptr::null_mut()) };
+    assert_eq!(set, 0);
+    let file = Arc::new(Stores::default());
+    let ops = Arc::clone(&file);
+    with_mount(
+        |root| drop(root.create_file("file", 0o200, 0, ops).expect("new")),
+        |setup| {
+            let open = fs::OpenOptions::new().write(true).open(setup.at("file"));
+            let open = open.expect("open");
+            let over = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                let (tell, who) = std::sync::mpsc::channel();
+                let (over, open) = (&over, &open);
+                let client = scope.spawn(move || {
+                    // SAFETY: touches no memory.
+                    tell.send(unsafe { libc::pthread_self() }).expect("heard");
+                    let over = StopOnDrop(over);
+                    let done = (0..WRITES).filter(|_| match open.write_at(b"x", 0) {
+                        Ok(_) => true,
+                        Err(error) => {
+                            assert_eq!(error.raw_os_error(), Some(libc::EINTR));
+                            false
+                        }
+                    });
+                    let done = done.count();
+                    drop(over);
+                    done
+                });
+                let client_thread = who.recv().expect("told");
+                while !over.load(Relaxed) {
+                    if file.inside.load(Relaxed) {
+                        // SAFETY: the thread was not joined.
+                        unsafe { libc::pthread_kill(client_thread, libc::SIGUSR2) };
+                    }
+                    std::thread::yield_now();
+                }
+                let done = client.join().expect("a client");
+                // On a busy machine a callback may come back too late.
+                assert!(done > WRITES / 2, "{done} of {WRITES}");
+                assert_eq!(file.stored.load(Relaxed), WRITES);
+            });
         },
     );
 }

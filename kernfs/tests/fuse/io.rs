@@ -144,6 +144,36 @@ fn a_large_write_is_one_call() {
     );
 }
 
+/// It came in pieces, each with an answer of its own, and the end was stored without the beginning.
+#[test]
+fn what_does_not_fit_into_a_request_is_no_write_in_one_piece() {
+    const MOST: usize = (1 << 20) - 4096;
+    let big = Arc::new(Big {
+        most: 2 << 20,
+        ..Big::default()
+    });
+    let ops = Arc::clone(&big);
+    with_mount(
+        |root| drop(root.create_file("big", 0o644, 4096, ops).expect("new")),
+        |setup| {
+            let open = OpenOptions::new().write(true).open(setup.at("big"));
+            let mut file = open.expect("open");
+            for len in [MOST + 1, 1 << 20, 3 << 19, 2 << 20, 3 << 20] {
+                assert_eq!(errno(file.write(&vec![b'x'; len])), libc::E2BIG, "{len}");
+            }
+            assert_eq!(big.writes.load(Ordering::Relaxed), 0);
+            let mut data = vec![b'x'; MOST + 4096];
+            // Wherever it lies.
+            for at in [0, 1, 4095] {
+                let part = &mut data[at..at + MOST];
+                assert_eq!(file.write(part).expect("it fits"), MOST);
+                assert_eq!(big.last.load(Ordering::Relaxed), MOST);
+            }
+            assert_eq!(big.writes.load(Ordering::Relaxed), 3);
+        },
+    );
+}
+
 #[test]
 fn without_a_limit_of_its_own_a_file_takes_a_page_at_a_time() {
     let big = Arc::new(Big::default());
@@ -189,6 +219,39 @@ fn errnos_of_callbacks_reach_the_client() {
                     assert_eq!(errno(fs::write(&path, "x")), expected);
                 }
             }
+        },
+    );
+}
+
+/// Cannot be opened, and says so in the way that the kernel takes for the mount's.
+struct Closed;
+
+impl Ops for Closed {
+    const HAS: Has = Has::SHOW;
+    type Open = ();
+
+    fn open(&self, _: &mut Cx<'_>) -> Result<()> {
+        Err(Errno::ENOSYS.into())
+    }
+
+    fn show(&self, _: &mut Cx<'_>, (): &(), _: &mut Seq) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The kernel opened no file any more, and every read was EBADF.
+#[test]
+fn one_open_that_was_enosys_was_the_end_of_all_files() {
+    with_mount(
+        |root| {
+            root.create_file("closed", 0o444, 0, Closed).expect("new");
+            text(root, "speed", "30");
+        },
+        |setup| {
+            assert_eq!(errno(File::open(setup.at("closed"))), libc::EOPNOTSUPP);
+            assert_eq!(setup.read("speed"), "30\n");
+            fs::write(setup.at("speed"), "31").expect("as before");
+            assert_eq!(setup.read("speed"), "31\n");
         },
     );
 }

@@ -28,6 +28,7 @@ mod removal;
 mod speechless;
 mod stress;
 mod stuck;
+mod trapped;
 mod unprivileged;
 mod users;
 mod views;

@@ -7,7 +7,9 @@ use std::thread;
 
 use kernfs::{Dir, Node, Result, Root, RootFlags, SetAttr, SyscallCx, SyscallOps};
 
-use crate::support::{StopOnDrop, errno, shell_ok, text, with_mount, with_root};
+use crate::support::{
+    StopOnDrop, errno, mount_tmpfs, shell_ok, text, unmount, with_mount, with_root,
+};
 
 #[test]
 fn a_renamed_directory_keeps_its_inode_and_its_open_files() {
@@ -200,6 +202,28 @@ fn users_make_rename_and_remove_directories() {
                 );
             }
             assert_eq!(setup.root.stat().nlink, 2);
+        },
+    );
+}
+
+/// What is told of a name that the kernel has moved by itself took along what was mounted there.
+#[test]
+fn a_rename_by_a_user_unmounted_what_was_below() {
+    with_root(
+        Root::with_ops(RootFlags::NONE, Groups),
+        |root| {
+            let a = root.create_dir("a", 0o755).expect("new");
+            a.create_empty_dir("mnt").expect("new");
+        },
+        |setup| {
+            mount_tmpfs(&setup.at("a/mnt"));
+            fs::write(setup.at("a/mnt/file"), "kept").expect("a tmpfs");
+            fs::rename(setup.at("a"), setup.at("b")).expect("rename");
+            setup.mount.flush();
+            for _ in 0..2 {
+                assert_eq!(fs::read(setup.at("b/mnt/file")).expect("there"), b"kept");
+            }
+            unmount(&setup.at("b/mnt"), 0).expect("mounted");
         },
     );
 }

@@ -61,8 +61,10 @@ fn a_full_stderr_held_up_clients_and_the_end_of_the_mount() {
         let daemon = Daemon::with_stderr(Mode::Complains, path, Stdio::from(OwnedFd::from(full)));
         for _ in 0..3 {
             assert_eq!(errno(fs::read(path.join("late"))), libc::ETIMEDOUT);
-            // More often than there may be threads at first.
-            assert_eq!(errno(fs::write(path.join("late"), "x")), libc::EIO);
+            // More often than there may be threads at first. On a busy machine this too may be late.
+            let write = || errno(fs::write(path.join("late"), "x"));
+            let said = std::iter::repeat_with(write).find(|said| *said != libc::ETIMEDOUT);
+            assert_eq!(said, Some(libc::EIO));
         }
         daemon.signal(libc::SIGTERM);
         assert!(daemon.wait().success());

@@ -61,6 +61,17 @@ impl Drop for Opens<'_> {
     }
 }
 
+/// It panicked, and left a mount that nobody served.
+#[test]
+fn any_number_of_threads_may_be_asked_for() {
+    with_options(
+        Root::new(),
+        &Options::new().most_threads(usize::MAX),
+        |root| drop(text(root, "speed", "30")),
+        |setup| assert_eq!(setup.read("speed"), "30\n"),
+    );
+}
+
 #[test]
 fn a_mount_waited_for_callbacks_that_blocked_in_all_its_threads() {
     let stuck = Arc::new(Stuck::default());
