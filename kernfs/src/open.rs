@@ -18,6 +18,7 @@ use crate::error::{Errno, Error, Result};
 use crate::flags::{Has, OpenFlags, RootFlags};
 use crate::held::{self, Held};
 use crate::inner::{FileBody, Inner};
+use crate::memory::Memory;
 use crate::notify::User;
 use crate::open_node::OpenNode;
 use crate::opened::{Opened, Seat};
@@ -282,19 +283,19 @@ pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
             return;
         };
         on.begin_drain();
-        let files = match file.has.contains(Has::MMAP) {
-            true => on.all(),
+        // The memory, not the files: of those a count that goes last runs the user's code, see `give_up`.
+        let mapped = match file.has.contains(Has::MMAP) {
+            true => on.mapped(),
             false => Vec::new(),
         };
         drop(writer);
         // Who waits for a change looks whether the node was drained.
         on.bell.ring(&guard);
-        files
+        mapped
     };
     node.tree.queue.push_gone(node.id);
-    for memory in mapped.iter().filter_map(|of| of.memory.get()) {
-        memory.revoke();
-    }
+    mapped.iter().for_each(Memory::revoke);
+    drop(mapped);
     if !file.has.contains(Has::RELEASE) {
         return;
     }

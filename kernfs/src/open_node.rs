@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::bell::Bell;
 use crate::flags::Has;
 use crate::life::Claim;
+use crate::memory::Memory;
 use crate::opened::Opened;
 
 /// What all open files of one node share.
@@ -194,6 +195,13 @@ impl OpenNode {
         }
     }
 
+    /// What the files on the list have mapped. Hashed mutex held.
+    pub(crate) fn mapped(&self) -> Vec<Memory> {
+        let files = self.files();
+        let mapped = files.list.iter().filter_map(|of| of.memory.get());
+        mapped.cloned().collect()
+    }
+
     /// All files on the list. Hashed mutex held.
     pub(crate) fn all(&self) -> Vec<Arc<Opened>> {
         self.files().list.iter().cloned().collect()
@@ -222,7 +230,6 @@ mod tests {
     use crate::cx::{Counted, Cx, Host};
     use crate::error::Result;
     use crate::flags::{OpenFlags, PollFlags};
-    use crate::memory::Memory;
     use crate::opened::{AnyOpen, Seat};
     use crate::records::Start;
     use crate::seq::Seq;
