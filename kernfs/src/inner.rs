@@ -22,6 +22,7 @@ use urcu::llist::Linked;
 use urcu::{Guard, Memb, OrdMap, Rcu, RcuLocked};
 
 use crate::active::ActiveWord;
+use crate::bell;
 use crate::error::Result;
 use crate::flags::Has;
 use crate::locks::Slot;
@@ -150,9 +151,8 @@ impl FileBody {
         let guard = Memb::read_lock();
         // The open node cannot go before the section ends; it may be unpublished meanwhile, and then
         // nobody is left to wake.
-        if let Some(open) = self.open.dereference(&guard) {
-            open.bell.ring(&guard);
-        }
+        let find = || self.open.dereference(&guard).map(|open| &open.bell);
+        bell::ring_found(&guard, find);
     }
 }
 

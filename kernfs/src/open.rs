@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use urcu::{Event, Memb, Retired, Writer};
 
 use crate::active::Active;
+use crate::bell;
 use crate::cred::{Caller, Cred};
 use crate::cx::Cx;
 use crate::error::{Errno, Error, Result};
@@ -211,7 +212,7 @@ fn enlist(node: &Arc<Inner>, file: &FileBody, of: &Arc<Opened>) -> Kept {
         None => {
             let on = OpenNode::new();
             on.add(of);
-            file.open.assign(&mut slot, on);
+            bell::hang(|| file.open.assign(&mut slot, on));
         }
     }
     drop(slot);
