@@ -41,6 +41,9 @@ struct Files {
     drained: usize,
 }
 
+/// For so many others an open node that nobody has open keeps room.
+const KEPT: usize = 16;
+
 /// Open files. The first one stands in the open node: most nodes are open once, and allocate nothing for it.
 ///
 /// # Invariants
@@ -75,7 +78,13 @@ impl List {
     }
 
     fn pop(&mut self) -> Option<Arc<Opened>> {
-        self.others.pop().or_else(|| self.first.take())
+        self.others.pop().or_else(|| {
+            // It may stay for long now, and was open often once.
+            if self.others.capacity() > KEPT {
+                self.others = Vec::new();
+            }
+            self.first.take()
+        })
     }
 
     /// Gives two the place of the other.
@@ -124,7 +133,7 @@ impl OpenNode {
         self.drains.load(Ordering::SeqCst)
     }
 
-    /// How many files have it open. Hashed mutex held.
+    /// How many files have it open; without the hashed mutex, a moment ago.
     fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -164,7 +173,7 @@ impl OpenNode {
         files.list.pop();
     }
 
-    /// Whether nobody has it open. Hashed mutex held.
+    /// Whether nobody has it open; without the hashed mutex, a moment ago.
     pub(crate) fn is_unused(&self) -> bool {
         self.count() == 0
     }
@@ -352,6 +361,18 @@ mod tests {
         assert!(!on.is_unused() && on.all().is_empty());
         on.remove(&plain);
         assert!(on.is_unused());
+    }
+
+    // It may stay on its mutex for as long as the node lives.
+    #[test]
+    fn an_open_node_that_nobody_has_open_keeps_little_room() {
+        for (files, keeps) in [(4, true), (100, false)] {
+            let on = OpenNode::new();
+            let files: Vec<_> = (0..files).map(|_| live(&on, Has::RELEASE)).collect();
+            files.iter().for_each(|of| on.remove(of));
+            let capacity = on.files().list.others.capacity();
+            assert!(on.is_unused() && capacity <= KEPT && (capacity != 0) == keeps);
+        }
     }
 
     #[test]
