@@ -100,7 +100,8 @@ pub(crate) struct FileBody {
     pub(crate) size: u64,
     /// Taken out by removal, after the drain.
     pub(crate) ops: Mutex<Option<Arc<dyn AnyOps>>>,
-    /// Published while somebody has the file open. Belongs to the mutex `slot`.
+    /// Published while somebody has the file open, and after that until another file of the mutex takes its place there, or
+    /// the drain comes. Belongs to the mutex `slot`.
     pub(crate) open: RcuLocked<OpenNode>,
     ticket: Ticket,
 }
@@ -144,6 +145,13 @@ impl FileBody {
     pub(crate) fn take_ops(&self) -> Option<Arc<dyn AnyOps>> {
         let mut ops = self.ops.lock().unwrap_or_else(PoisonError::into_inner);
         ops.take()
+    }
+
+    /// Whether somebody has the file open. It may have changed by now, unless the mutex is held.
+    pub(crate) fn is_open(&self) -> bool {
+        let guard = Memb::read_lock();
+        let open = self.open.dereference(&guard);
+        open.is_some_and(|open| !open.is_unused())
     }
 
     /// Counts the event up and wakes who waits in this process. Async-signal-safe.
@@ -379,7 +387,7 @@ impl fmt::Debug for FileBody {
         f.debug_struct("File")
             .field("has", &self.has)
             .field("size", &self.size)
-            .field("open", &!self.open.is_null())
+            .field("open", &self.is_open())
             .finish_non_exhaustive()
     }
 }

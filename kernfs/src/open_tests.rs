@@ -134,6 +134,24 @@ fn what_is_closed_while_its_node_is_hidden_keeps_nothing() {
     assert_eq!((body(&file).open.is_null(), counts(&file)), (true, closed));
 }
 
+#[test]
+fn a_file_whose_open_node_stays_is_not_open() {
+    let root = Root::new();
+    let file = file(&root, "file");
+    let is_open = || {
+        (
+            body(&file).is_open(),
+            format!("{:?}", body(&file)).contains("open: true"),
+        )
+    };
+    assert_eq!(is_open(), (false, false));
+    let open = opened(&file);
+    assert_eq!(is_open(), (true, true));
+    drop(open);
+    assert!(!body(&file).open.is_null());
+    assert_eq!(is_open(), (false, false));
+}
+
 // The open node comes and goes with each round. Who notifies finds it, or what is read is new.
 #[test]
 fn what_is_opened_beside_a_notification_reads_the_new_or_has_changed() {
