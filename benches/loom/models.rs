@@ -352,6 +352,14 @@ const MODELS: &[Model] = &[
         faults: &[],
     },
     Model {
+        name: "kernfs: a file is opened beside a notification",
+        strength: Strength::Real,
+        cpus: 1,
+        preemptions: 4,
+        body: trees::opened,
+        faults: &[],
+    },
+    Model {
         name: "kernfs: the last change is delivered",
         strength: Strength::Real,
         cpus: 1,

@@ -9,13 +9,14 @@ use loom::sync::Mutex;
 use loom::thread;
 
 use crate::active::ActiveWord;
-use crate::bell::Bell;
+use crate::atomic::{AtomicU32, Ordering};
+use crate::bell::{self, Bell};
 use crate::life::{Claim, Life};
 use crate::lists::Watched;
 use crate::park::Event;
 use crate::pending::{Pending, Ticket};
 use crate::state::{REMOVED_ITSELF, REMOVES_ITSELF, State, UNLINKED};
-use crate::stubs::Memb;
+use crate::stubs::{Memb, RcuArc};
 
 /// Prints: what is printed before threads start belongs to none of them.
 fn touch(what: &impl std::fmt::Debug) {
@@ -236,6 +237,28 @@ pub(crate) fn rung(slept_before: bool) {
     changed.set(7);
     bell.ring(&Memb::read_lock());
     assert_eq!(sleeper.join().expect("the sleeper"), 7);
+}
+
+/// A file is opened and read for the first time beside a notification: what is read is new, or the event is counted.
+pub(crate) fn opened() {
+    let (place, value) = (Arc::new(RcuArc::null()), Arc::new(AtomicU32::new(0)));
+    touch(&*place);
+    touch(&*value);
+    let bell = Arc::new(Bell::new());
+    touch(&*bell);
+    let notifier = {
+        let (place, value) = (Arc::clone(&place), Arc::clone(&value));
+        thread::spawn(move || {
+            value.store(1, Ordering::Relaxed);
+            let guard = Memb::read_lock();
+            bell::ring_found(&guard, || place.dereference(&guard));
+        })
+    };
+    bell::hang(|| place.assign(Arc::clone(&bell)));
+    // Without a look at the event, which loom takes for a fence.
+    let read = value.load(Ordering::Relaxed);
+    notifier.join().expect("the notifier");
+    assert!(read == 1 || bell.event() == 2, "neither new nor told");
 }
 
 /// One file is notified twice beside the worker: the last change is delivered, whatever was merged (S6, R7).

@@ -59,6 +59,26 @@ impl Bell {
     }
 }
 
+/// Has `publish` let others find a bell, beside which something is read that may change.
+pub(crate) fn hang<R>(publish: impl FnOnce() -> R) -> R {
+    let result = publish();
+    // Pairs with the fence in `ring_found`: we store the bell and read, who has changed what we read looks for the bell.
+    // Either he finds this one, or what we read is new. It holds for who finds the bell in its place as well, if there is
+    // a mutex between.
+    fence(Ordering::SeqCst);
+    result
+}
+
+/// Rings the bell that `find` finds, if it finds one, for a change that was made before. Async-signal-safe.
+pub(crate) fn ring_found<'g>(guard: &Guard<'_>, find: impl FnOnce() -> Option<&'g Bell>) {
+    // See `hang`. Without it the change could be seen after the look, by who has hung his bell and read meanwhile: he has
+    // the old, and is not told.
+    fence(Ordering::SeqCst);
+    if let Some(bell) = find() {
+        bell.ring(guard);
+    }
+}
+
 impl fmt::Debug for Bell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bell")

@@ -22,6 +22,7 @@ use urcu::llist::Linked;
 use urcu::{Guard, Memb, OrdMap, Rcu, RcuLocked, RetiredArc};
 
 use crate::active::ActiveWord;
+use crate::bell;
 use crate::error::Result;
 use crate::flags::Has;
 use crate::locks::Slot;
@@ -139,7 +140,8 @@ pub(crate) struct FileBody {
     pub(crate) size: u64,
     /// Taken out by removal, after the drain.
     pub(crate) ops: Mutex<Option<Arc<dyn AnyOps>>>,
-    /// Published while somebody has the file open. Belongs to the mutex `slot`.
+    /// Published while somebody has the file open, and after that until another file of the mutex takes its place there, or
+    /// the drain comes. Belongs to the mutex `slot`.
     pub(crate) open: RcuLocked<OpenNode>,
     ticket: Ticket,
 }
@@ -192,14 +194,20 @@ impl FileBody {
         ops.take()
     }
 
+    /// Whether somebody has the file open. It may have changed by now, unless the mutex is held.
+    pub(crate) fn is_open(&self) -> bool {
+        let guard = Memb::read_lock();
+        let open = self.open.dereference(&guard);
+        open.is_some_and(|open| !open.is_unused())
+    }
+
     /// Counts the event up and wakes who waits in this process. Async-signal-safe.
     pub(crate) fn signal(&self) {
         let guard = Memb::read_lock();
         // The open node cannot go before the section ends; it may be unpublished meanwhile, and then
         // nobody is left to wake.
-        if let Some(open) = self.open.dereference(&guard) {
-            open.bell.ring(&guard);
-        }
+        let find = || self.open.dereference(&guard).map(|open| &open.bell);
+        bell::ring_found(&guard, find);
     }
 }
 
@@ -499,7 +507,7 @@ impl fmt::Debug for FileBody {
         f.debug_struct("File")
             .field("has", &self.has)
             .field("size", &self.size)
-            .field("open", &!self.open.is_null())
+            .field("open", &self.is_open())
             .finish_non_exhaustive()
     }
 }

@@ -119,6 +119,8 @@ mod ns;
 mod object;
 mod open;
 mod open_node;
+#[cfg(test)]
+mod open_tests;
 mod opened;
 mod ops;
 mod order;

@@ -12,12 +12,14 @@ use std::sync::{Arc, OnceLock};
 use urcu::{Event, Memb, Retired, Writer};
 
 use crate::active::Active;
+use crate::bell;
 use crate::cred::{Caller, Cred};
 use crate::cx::Cx;
 use crate::error::{Errno, Error, Result};
 use crate::flags::{Has, OpenFlags, RootFlags};
 use crate::held::{self, Held};
 use crate::inner::{FileBody, Inner};
+use crate::memory::Memory;
 use crate::notify::User;
 use crate::open_node::OpenNode;
 use crate::opened::{Opened, Seat};
@@ -25,6 +27,7 @@ use crate::ops::guarded;
 use crate::order;
 use crate::path;
 use crate::slow::Op;
+use crate::step::step;
 
 /// Longest read or write that is handed to a callback in one piece, unless `atomic_write_len` says more.
 pub(crate) const PAGE: usize = 4096;
@@ -210,7 +213,7 @@ fn enlist(node: &Arc<Inner>, file: &FileBody, of: &Arc<Opened>) -> Kept {
         None => {
             let on = OpenNode::new();
             on.add(of);
-            file.open.assign(&mut slot, on);
+            bell::hang(|| file.open.assign(&mut slot, on));
         }
     }
     drop(slot);
@@ -222,6 +225,7 @@ fn enlist(node: &Arc<Inner>, file: &FileBody, of: &Arc<Opened>) -> Kept {
 /// own count of the node, and takes along the one that was left before.
 fn delist(node: &mut Kept, of: &Arc<Opened>) {
     let Some(file) = node.file() else { return };
+    step("to be taken off");
     let mut slot = file.slot.lock();
     // INVARIANT: 1.
     let on = file.open.get(&slot).expect("the file is open");
@@ -282,18 +286,18 @@ pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
             return;
         };
         on.begin_drain();
-        let files = match file.has.contains(Has::MMAP) {
-            true => on.all(),
+        // The memory, not the files: of those a count that goes last runs the user's code, see `give_up`.
+        let mapped = match file.has.contains(Has::MMAP) {
+            true => on.mapped(),
             false => Vec::new(),
         };
         drop(writer);
         // Who waits for a change looks whether the node was drained.
         on.bell.ring(&guard);
-        files
+        mapped
     };
-    for memory in mapped.iter().filter_map(|of| of.memory.get()) {
-        memory.revoke();
-    }
+    mapped.iter().for_each(Memory::revoke);
+    drop(mapped);
     if !file.has.contains(Has::RELEASE) {
         return;
     }
@@ -458,111 +462,5 @@ impl OpenFile {
     /// What the file was opened for.
     pub fn flags(&self) -> OpenFlags {
         self.handle.of.flags
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::attr::ro;
-    use crate::node::{Dir, File};
-    use crate::root::Root;
-
-    fn file(dir: &Dir, name: &str) -> File {
-        dir.attr(name, ro(|| 1)).unwrap()
-    }
-
-    fn body(file: &File) -> &FileBody {
-        file.0.0.file().unwrap()
-    }
-
-    fn opened(file: &File) -> OpenFile {
-        file.open(OpenFlags::READ).unwrap()
-    }
-
-    /// Another file of the same mutex.
-    fn neighbour(dir: &Dir, of: &File) -> File {
-        let alike = |file: &File| body(file).slot.is(body(of).slot);
-        (0..)
-            .map(|n| file(dir, &format!("n{n}")))
-            .find(alike)
-            .unwrap()
-    }
-
-    fn counts(file: &File) -> usize {
-        Arc::strong_count(&file.0.0)
-    }
-
-    // The open node of the file that was closed last stays, with a count of the node; one of each mutex.
-    #[test]
-    fn who_opens_a_file_again_finds_its_open_node() {
-        let root = Root::new();
-        let one = file(&root, "one");
-        let other = neighbour(&root, &one);
-        let closed = counts(&one);
-        let address = |file: &File| {
-            let guard = Memb::read_lock();
-            body(file).open.dereference(&guard).map(core::ptr::from_ref)
-        };
-        let open = opened(&one);
-        let first = address(&one);
-        assert!(first.is_some() && counts(&one) == closed + 1);
-        drop(open);
-        assert_eq!((address(&one), counts(&one)), (first, closed + 1));
-        let (open, second) = (opened(&one), opened(&one));
-        assert_eq!((address(&one), counts(&one)), (first, closed + 2));
-        drop(open);
-        assert_eq!(counts(&one), closed + 1);
-        drop(second);
-        assert_eq!((address(&one), counts(&one)), (first, closed + 1));
-        drop(opened(&other));
-        assert_eq!((address(&one), counts(&one)), (None, closed));
-        assert!(address(&other).is_some());
-    }
-
-    // What stays does not outlast removal or hiding, nor does a close leave it behind after that.
-    #[test]
-    fn nothing_of_a_removed_file_is_kept_by_its_mutex() {
-        let root = Root::new();
-        for close_first in [true, false] {
-            for hide in [true, false] {
-                let file = file(&root, "file");
-                let closed = counts(&file);
-                let mut open = Some(opened(&file));
-                if close_first {
-                    open = None;
-                }
-                if hide {
-                    file.hide().unwrap();
-                    drop(open.take());
-                    assert_eq!((body(&file).open.is_null(), counts(&file)), (true, closed));
-                    file.show().unwrap();
-                    drop(opened(&file));
-                    assert!(!body(&file).open.is_null());
-                }
-                file.remove().unwrap();
-                drop(open);
-                assert!(body(&file).open.is_null());
-                Memb::barrier();
-                assert_eq!(counts(&file), 1);
-            }
-        }
-    }
-
-    // The same where the close meets the removal.
-    #[test]
-    fn a_close_beside_the_removal_keeps_nothing() {
-        let root = Root::new();
-        for _ in 0..300 {
-            let file = file(&root, "file");
-            let open = opened(&file);
-            std::thread::scope(|scope| {
-                scope.spawn(|| drop(open));
-                file.remove().unwrap();
-            });
-            assert!(body(&file).open.is_null());
-        }
-        Memb::barrier();
-        assert_eq!(root.stats().nodes, 1);
     }
 }

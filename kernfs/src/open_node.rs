@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::bell::Bell;
 use crate::flags::Has;
 use crate::life::Claim;
+use crate::memory::Memory;
 use crate::opened::Opened;
 
 /// What all open files of one node share.
@@ -39,6 +40,9 @@ struct Files {
     /// A drain has seen those before, and claimed what was live.
     drained: usize,
 }
+
+/// For so many others an open node that nobody has open keeps room.
+const KEPT: usize = 16;
 
 /// Open files. The first one stands in the open node: most nodes are open once, and allocate nothing for it.
 ///
@@ -74,7 +78,13 @@ impl List {
     }
 
     fn pop(&mut self) -> Option<Arc<Opened>> {
-        self.others.pop().or_else(|| self.first.take())
+        self.others.pop().or_else(|| {
+            // It may stay for long now, and was open often once.
+            if self.others.capacity() > KEPT {
+                self.others = Vec::new();
+            }
+            self.first.take()
+        })
     }
 
     /// Gives two the place of the other.
@@ -123,7 +133,7 @@ impl OpenNode {
         self.drains.load(Ordering::SeqCst)
     }
 
-    /// How many files have it open. Hashed mutex held.
+    /// How many files have it open; without the hashed mutex, a moment ago.
     fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -163,7 +173,7 @@ impl OpenNode {
         files.list.pop();
     }
 
-    /// Whether nobody has it open. Hashed mutex held.
+    /// Whether nobody has it open; without the hashed mutex, a moment ago.
     pub(crate) fn is_unused(&self) -> bool {
         self.count() == 0
     }
@@ -194,6 +204,13 @@ impl OpenNode {
         }
     }
 
+    /// What the files on the list have mapped. Hashed mutex held.
+    pub(crate) fn mapped(&self) -> Vec<Memory> {
+        let files = self.files();
+        let mapped = files.list.iter().filter_map(|of| of.memory.get());
+        mapped.cloned().collect()
+    }
+
     /// All files on the list. Hashed mutex held.
     pub(crate) fn all(&self) -> Vec<Arc<Opened>> {
         self.files().list.iter().cloned().collect()
@@ -222,7 +239,6 @@ mod tests {
     use crate::cx::{Counted, Cx, Host};
     use crate::error::Result;
     use crate::flags::{OpenFlags, PollFlags};
-    use crate::memory::Memory;
     use crate::opened::{AnyOpen, Seat};
     use crate::records::Start;
     use crate::seq::Seq;
@@ -345,6 +361,18 @@ mod tests {
         assert!(!on.is_unused() && on.all().is_empty());
         on.remove(&plain);
         assert!(on.is_unused());
+    }
+
+    // It may stay on its mutex for as long as the node lives.
+    #[test]
+    fn an_open_node_that_nobody_has_open_keeps_little_room() {
+        for (files, keeps) in [(4, true), (100, false)] {
+            let on = OpenNode::new();
+            let files: Vec<_> = (0..files).map(|_| live(&on, Has::RELEASE)).collect();
+            files.iter().for_each(|of| on.remove(of));
+            let capacity = on.files().list.others.capacity();
+            assert!(on.is_unused() && capacity <= KEPT && (capacity != 0) == keeps);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::cx::Host as _;
 use crate::error::{Errno, Result};
 use crate::flags::Has;
 use crate::held;
-use crate::inner::{self, Inner, Link, Locked};
+use crate::inner::{self, FileBody, Inner, Link, Locked};
 use crate::open;
 use crate::ops::guarded;
 use crate::path;
@@ -119,8 +119,8 @@ pub(crate) fn signal(node: &Inner) {
 pub(crate) fn drain(node: &Arc<Inner>, place: &'static Location<'static>) {
     let file = node.file();
     let may_block = file.is_some_and(|file| file.has.contains(Has::MAY_BLOCK));
-    let has_open = file.is_some_and(|file| !file.open.is_null());
-    let waits = has_open || !node.active.is_drained();
+    // An open node that merely stays is nothing to wait for. This order: what was just opened is open, or active still.
+    let waits = !node.active.is_drained() || file.is_some_and(FileBody::is_open);
     let _waiting = waits.then(|| node.tree.waiting.enter());
     node.active.drain(slow::period(may_block), |waited| {
         slow::report(node.address(), node.path(), place, waited);

@@ -5,12 +5,12 @@ mod common;
 use std::fs::File as StdFile;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use common::{Checked, PerOpen, errno};
-use kernfs::{Cx, Errno, File, Has, Memory, OpenFlags, Ops, Result, Root, RootFlags};
+use kernfs::{Cx, Errno, File, Has, Memory, OpenFile, OpenFlags, Ops, Result, Root, RootFlags};
 
 /// A file that is memory, and counts as [`Checked`] does.
 struct Mapped {
@@ -287,4 +287,45 @@ fn a_foreign_mapping_dies_of_sigbus() {
     assert_eq!(libc::WTERMSIG(status), libc::SIGBUS);
     // SAFETY: mapped above, not used any more.
     unsafe { libc::munmap(address, 4096) };
+}
+
+/// The drain gave up a file's last count where nobody caught what its drop did, and the node stayed half removed.
+#[test]
+fn a_drop_that_panics_does_not_unwind_the_removal() {
+    /// Drops the last handle of its own file in `release`.
+    struct Closes(Arc<Mutex<Option<OpenFile>>>, Arc<AtomicUsize>);
+    struct Bomb(Arc<AtomicUsize>);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+            panic!("as wanted by the test");
+        }
+    }
+    impl Ops for Closes {
+        const HAS: Has = Has::MMAP.with(Has::RELEASE);
+        type Open = Bomb;
+        fn open(&self, _: &mut Cx<'_>) -> Result<Bomb> {
+            Ok(Bomb(Arc::clone(&self.1)))
+        }
+        fn mmap(&self, _: &mut Cx<'_>, _: &Bomb, _: u64, _: u64, _: OpenFlags) -> Result<Memory> {
+            Memory::new(4096)
+        }
+        fn release(&self, _: &mut Cx<'_>, _: &Bomb) {
+            drop(self.0.lock().unwrap().take());
+        }
+    }
+    for maps in [false, true] {
+        let root = Root::new();
+        let (kept, dropped) = (Arc::default(), Arc::default());
+        let ops = Closes(Arc::clone(&kept), Arc::clone(&dropped));
+        let file = root.create_file("f", 0o644, 4096, ops).unwrap();
+        let open = file.open(OpenFlags::RDWR).unwrap();
+        if maps {
+            drop(open.mmap(0, 4096, OpenFlags::RDWR).unwrap());
+        }
+        *kept.lock().unwrap() = Some(open);
+        file.remove().unwrap();
+        assert_eq!(dropped.load(SeqCst), 1);
+        assert!(kept.lock().unwrap().is_none() && root.find("f").is_none());
+    }
 }

@@ -183,6 +183,11 @@ fn notify_runs_beside_open_close_and_removal() {
     let root = Root::new();
     let listener = Arc::new(Listener::default());
     let watching = root.watch(listener).unwrap();
+    let dir = root.create_dir("d", 0o755).unwrap();
+    let others: Vec<_> = (0..256)
+        .map(|n| dir.attr(n.to_string(), ro(|| 1)).unwrap())
+        .collect();
+    let mut turns = others.iter().cycle();
     for _ in 0..100 {
         let (ops, log) = Checked::new();
         let file = root.create_file("f", 0o644, 0, ops).unwrap();
@@ -193,9 +198,12 @@ fn notify_runs_beside_open_close_and_removal() {
                 }
             });
             s.spawn(|| {
-                // The open node comes and goes with each.
+                // The open node stays, and goes when a file of the same mutex is closed, as some of the others are.
                 while let Ok(open) = file.open(OpenFlags::READ) {
                     open.poll();
+                    drop(open);
+                    let other = turns.next().unwrap();
+                    drop(other.open(OpenFlags::READ).unwrap());
                 }
             });
             for _ in 0..50 {
@@ -210,6 +218,8 @@ fn notify_runs_beside_open_close_and_removal() {
     }
     watching.flush();
     drop(watching);
+    dir.remove().unwrap();
+    drop((dir, others));
     for _ in 0..3 {
         urcu::Memb::barrier();
     }
