@@ -90,6 +90,39 @@ pub(crate) fn queue() {
     }
 }
 
+/// Two producers of values: one fills a block and the other's may be in it, or in the next one, or go as a node. The
+/// consumer pops.
+pub(crate) fn slots() {
+    let queue = Arc::new(Queue::new());
+    let producers = [&[1, 2][..], &[4]].map(|values| {
+        let queue = Arc::clone(&queue);
+        thread::spawn(move || {
+            for &value in values {
+                let watched = Watched::new();
+                watched.set(value);
+                queue.push(watched);
+            }
+        })
+    });
+    let mut consumer = queue.consumer().expect("the first");
+    let mut sum = 0;
+    while sum < 7 {
+        match consumer.pop() {
+            Some(watched) => {
+                let value = watched.get();
+                assert!(value != 2 || sum & 1 == 1, "2 came before 1");
+                sum += value;
+            }
+            None => thread::yield_now(),
+        }
+    }
+    assert_eq!(sum, 7, "each once");
+    assert!(queue.is_empty() && consumer.pop().is_none());
+    for producer in producers {
+        producer.join().expect("a producer");
+    }
+}
+
 /// One producer of two elements; the consumer takes all, into another queue. Order is kept.
 pub(crate) fn splice() {
     let (queue, [first, second]) = queue_and_nodes::<2>();

@@ -231,6 +231,15 @@ const MODELS: &[Model] = &[
         faults: &[Fault::RelaxedStores, Fault::RelaxedLoads, Fault::RelaxedExchanges],
     },
     Model {
+        name: "wfcq: two producers of values",
+        strength: Strength::Asymmetric,
+        cpus: 1,
+        preemptions: 2,
+        body: lists::slots,
+        // A slot's flag orders its value, whatever the pointers do.
+        faults: &[],
+    },
+    Model {
         name: "wfcq: a splice beside a producer",
         strength: Strength::Asymmetric,
         cpus: 1,
