@@ -45,8 +45,9 @@ impl Watched {
 fn queue_and_nodes<const N: usize>() -> (Arc<Queue<Watched>>, [Node<Watched>; N]) {
     let queue = Arc::new(Queue::new());
     let mut consumer = queue.consumer().expect("the first");
+    // A block would stay, and `last` then orders what links and head should.
     for _ in 0..N {
-        queue.push(Watched::new());
+        queue.push_node(Node::new(Watched::new()));
     }
     let nodes = std::array::from_fn(|_| consumer.try_pop_node().expect("pushed"));
     assert!(queue.is_empty());
@@ -94,6 +95,9 @@ pub(crate) fn queue() {
 /// consumer pops.
 pub(crate) fn slots() {
     let queue = Arc::new(Queue::new());
+    queue.push(Watched::new());
+    let mut consumer = queue.consumer().expect("the first");
+    assert!(consumer.pop().is_some(), "a drained block is left");
     let producers = [&[1, 2][..], &[4]].map(|values| {
         let queue = Arc::clone(&queue);
         thread::spawn(move || {
@@ -104,7 +108,6 @@ pub(crate) fn slots() {
             }
         })
     });
-    let mut consumer = queue.consumer().expect("the first");
     let mut sum = 0;
     while sum < 7 {
         match consumer.pop() {

@@ -81,7 +81,9 @@ impl<T> Block<T> {
         };
         // Part by part: values may be large, and stay as they are.
         // SAFETY: fresh, or by clause 1.
-        unsafe { (&raw mut (*at).head).write(head) };
+        let at_head = unsafe { &raw mut (*at).head };
+        // SAFETY: as above.
+        unsafe { at_head.write(head) };
         for slot in 0..usize::from(SLOTS) {
             // SAFETY: as above, in bounds.
             let ready = unsafe { &raw mut (*at).slots[slot].ready };
@@ -90,9 +92,24 @@ impl<T> Block<T> {
         }
         // SAFETY: as above; all that must be initialised is.
         let block_ref = unsafe { &*at };
+        if cfg!(loom) {
+            block_ref.use_first();
+        }
         // SAFETY: 1: nobody else knows the block.
         unsafe { block_ref.slots[0].put(value) };
         block
+    }
+
+    /// The models make an atomic where it is first used: here, and not where another thread may be at it, too.
+    fn use_first(&self) {
+        let head = &self.head;
+        head.item.use_first();
+        for number in [&head.end, &head.taken, &head.known] {
+            number.load(Ordering::Relaxed);
+        }
+        for slot in &self.slots {
+            slot.ready.load(Ordering::Relaxed);
+        }
     }
 
     pub(super) fn next(&self) -> &AtomicPtr<Item<T>> {
@@ -123,8 +140,10 @@ impl<T> Block<T> {
             return None;
         }
         self.head.taken.store(taken + 1, Ordering::Relaxed);
-        // SAFETY: ready, so written and nobody's any more; clause 1: taken once, and here.
-        Some(unsafe { (*slot.value.get()).assume_init_read() })
+        // SAFETY: ready, so nobody else's any more.
+        let value = unsafe { &*slot.value.get() };
+        // SAFETY: ready, so written; clause 1: taken once, and here.
+        Some(unsafe { value.assume_init_read() })
     }
 
     pub(super) fn taken(&self) -> u8 {

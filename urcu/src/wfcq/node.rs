@@ -58,7 +58,11 @@ impl<T> Node<T> {
     /// Allocates.
     pub fn new(value: T) -> Self {
         let item = Item::new();
-        let inner = Box::into_raw(Box::new(Inner { item, value }));
+        let inner = Box::new(Inner { item, value });
+        if cfg!(loom) {
+            inner.item.use_first();
+        }
+        let inner = Box::into_raw(inner);
         // INVARIANT: 1.
         // SAFETY: `Box::into_raw` never gives null.
         Self(unsafe { NonNull::new_unchecked(inner) })

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ptr::{self, NonNull};
 
-use crate::atomic::AtomicPtr;
+use crate::atomic::{AtomicPtr, Ordering};
 use crate::provenance::{exposed, reloaded};
 
 use super::block::{Block, SLOTS};
@@ -20,6 +20,11 @@ impl<T> Item<T> {
         Self {
             next: AtomicPtr::new(ptr::null_mut()),
         }
+    }
+
+    /// As [`Block::with`] says.
+    pub(super) fn use_first(&self) {
+        self.next.load(Ordering::Relaxed);
     }
 }
 
