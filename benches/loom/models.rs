@@ -236,8 +236,7 @@ const MODELS: &[Model] = &[
         cpus: 1,
         preemptions: 2,
         body: lists::slots,
-        // A slot's flag orders its value, whatever the pointers do.
-        faults: &[],
+        faults: &[Fault::RelaxedExchanges],
     },
     Model {
         name: "wfcq: a splice beside a producer",

@@ -4,7 +4,7 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-use crate::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
+use crate::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering, Witness};
 
 use super::place::Item;
 
@@ -38,12 +38,14 @@ struct Head<T> {
 struct Slot<T> {
     value: UnsafeCell<MaybeUninit<T>>,
     ready: AtomicBool,
+    witness: Witness,
 }
 
 impl<T> Slot<T> {
     /// # Safety
     /// 1. As of [`Block::put`].
     unsafe fn put(&self, value: T) {
+        self.witness.is_written();
         // SAFETY: clause 1: nobody else comes to it before it is ready.
         unsafe { &mut *self.value.get() }.write(value);
         // Release pairs with the Acquire of `take`: value before flag.
@@ -89,6 +91,10 @@ impl<T> Block<T> {
             let ready = unsafe { &raw mut (*at).slots[slot].ready };
             // SAFETY: as above.
             unsafe { ready.write(AtomicBool::new(false)) };
+            // SAFETY: as above.
+            let witness = unsafe { &raw mut (*at).slots[slot].witness };
+            // SAFETY: as above.
+            unsafe { witness.write(Witness::new()) };
         }
         // SAFETY: as above; all that must be initialised is.
         let block_ref = unsafe { &*at };
@@ -109,6 +115,7 @@ impl<T> Block<T> {
         }
         for slot in &self.slots {
             slot.ready.load(Ordering::Relaxed);
+            slot.witness.is_read();
         }
     }
 
@@ -140,6 +147,7 @@ impl<T> Block<T> {
             return None;
         }
         self.head.taken.store(taken + 1, Ordering::Relaxed);
+        slot.witness.is_read();
         // SAFETY: ready, so nobody else's any more.
         let value = unsafe { &*slot.value.get() };
         // SAFETY: ready, so written; clause 1: taken once, and here.
