@@ -9,7 +9,7 @@
 //! slots were claimed, for ever: nobody comes to a block but who has claimed a slot of it, or is to store its link. So
 //! the consumer may free it, as it may a node, when it has seen those stores; a push that only lost a CAS has not touched
 //! the block. Where a block is full, or none is last, a push exchanges a new one in, with its value in the first slot.
-//! Where it loses 16 times, it goes as a node.
+//! Where it loses 16 times, it goes as a node; so does a value of more than 64 bytes, for which a block would be large.
 //!
 //! Blocks are there for the caches. In a chain of nodes each element has a line of its own and a place in malloc, and
 //! both go from the producer's processor to the consumer's and back, as `last` does. The consumer takes from a block what
@@ -48,6 +48,8 @@ use self::place::{Claims, Item, Place};
 
 /// How often a push tries to claim a slot before it goes as a node: others were faster so often.
 const TRIES: u32 = if cfg!(loom) { 2 } else { 16 };
+/// Bytes of a value that goes through a block: one push of a larger one would pay for a block's 31.
+const LARGEST: usize = 64;
 
 /// What [`Queue::push`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +106,8 @@ enum Claim<T> {
 ///   nobody else. [`Consumer`] says how it waits.
 /// * No grace period is needed: elements are their takers' at once.
 /// * The consumer comes to the cache line that all producers write when it has taken all that it saw there the last time.
-/// * A block has room for 31 values, 512 bytes with values of 8; box large ones. A queue keeps up to two while it is empty.
+/// * A block has room for 31 values, 512 bytes with values of 8. A queue keeps up to two while it is empty. Values of more
+///   than 64 bytes go as nodes, with an allocation each; boxed they go through blocks.
 /// * No user's code runs inside but the drops of elements, when the queue or a [`TakeAll`] is dropped.
 ///
 /// # Fork
@@ -163,6 +166,9 @@ impl<T: Send> Queue<T> {
     #[doc(alias = "cds_wfcq_enqueue")]
     #[inline]
     pub fn push(&self, value: T) -> Pushed {
+        if const { size_of::<T>() > LARGEST } {
+            return self.push_node(Node::new(value));
+        }
         match self.claim() {
             Claim::Slot(block, slot, pushed) => {
                 // SAFETY: 1: claimed.
