@@ -319,17 +319,17 @@ impl<T: Send> FromIterator<T> for Queue<T> {
 
 impl<T> Drop for Queue<T> {
     fn drop(&mut self) {
-        // No push is under way: it would borrow the queue. But one onto the queue that a chain was spliced from may
-        // be, and in a forked child for ever: what is behind it is leaked.
-        let first = self.front.first.load(Ordering::Acquire);
-        let last = self.last.load(Ordering::Acquire);
-        drop(taken::Owned::new(first, last));
-        // Acquire pairs with the Release of `spend`.
+        // Before the elements, whose drops may panic. Acquire pairs with the Release of `spend`.
         let spare = self.front.spare.load(Ordering::Acquire);
         if let Some(spare) = NonNull::new(spare) {
             // SAFETY: 1: `&mut self`.
             unsafe { block::free(spare) };
         }
+        // No push is under way: it would borrow the queue. But one onto the queue that a chain was spliced from may
+        // be, and in a forked child for ever: what is behind it is leaked.
+        let first = self.front.first.load(Ordering::Acquire);
+        let last = self.last.load(Ordering::Acquire);
+        drop(taken::Owned::new(first, last));
     }
 }
 
