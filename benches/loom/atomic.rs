@@ -108,6 +108,32 @@ impl<T> PerExecution<T> {
     }
 }
 
+/// Memory that is not atomic, of which the source tells when it uses it.
+pub(crate) struct Witness(PerExecution<loom::cell::UnsafeCell<()>>);
+
+// SAFETY: as of `PerExecution`; that uses do not conflict is what loom checks.
+unsafe impl Send for Witness {}
+// SAFETY: as above.
+unsafe impl Sync for Witness {}
+
+impl Witness {
+    pub(crate) const fn new() -> Self {
+        Self(PerExecution::new())
+    }
+
+    fn cell(&self) -> &loom::cell::UnsafeCell<()> {
+        self.0.get(|| loom::cell::UnsafeCell::new(()))
+    }
+
+    pub(crate) fn is_written(&self) {
+        self.cell().with_mut(|_| ());
+    }
+
+    pub(crate) fn is_read(&self) {
+        self.cell().with(|_| ());
+    }
+}
+
 /// The fault that weakens an access to a pointer, if it is the present one.
 fn weakened<T>(fault: Fault, as_ordered: Ordering) -> Ordering {
     let is_pointer = std::any::type_name::<T>().starts_with("*mut");

@@ -23,6 +23,22 @@ pub(crate) use torture::hooked::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
 };
 
+/// Stands beside memory that is not atomic, and tells the models, where it is loom's, when that is written and read.
+#[derive(Debug)]
+pub(crate) struct Witness;
+
+impl Witness {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_written(&self) {}
+
+    #[inline(always)]
+    pub(crate) fn is_read(&self) {}
+}
+
 /// A Release store, and a full fence between it and what follows. For a reader word that a signal handler of
 /// the same thread may find.
 ///

@@ -7,9 +7,12 @@ use core::ptr::{self, NonNull};
 
 use crate::atomic::{AtomicPtr, Ordering};
 
-/// What is behind the pointers of a queue.
+use super::place::Item;
+
+/// A node's memory.
+#[repr(C)]
 pub(super) struct Inner<T> {
-    next: AtomicPtr<Self>,
+    item: Item<T>,
     value: T,
 }
 
@@ -18,9 +21,9 @@ impl<T> Inner<T> {
     ///
     /// # Safety
     /// 1. The node lives during `'n`.
-    pub(super) unsafe fn next<'n>(node: NonNull<Self>) -> &'n AtomicPtr<Self> {
+    pub(super) unsafe fn next<'n>(node: NonNull<Self>) -> &'n AtomicPtr<Item<T>> {
         // SAFETY: clause 1: the field is in bounds.
-        let next = unsafe { &raw const (*node.as_ptr()).next };
+        let next = unsafe { &raw const (*node.as_ptr()).item.next };
         // SAFETY: clause 1.
         unsafe { &*next }
     }
@@ -54,8 +57,12 @@ unsafe impl<T: Sync> Sync for Node<T> {}
 impl<T> Node<T> {
     /// Allocates.
     pub fn new(value: T) -> Self {
-        let next = AtomicPtr::new(ptr::null_mut());
-        let inner = Box::into_raw(Box::new(Inner { next, value }));
+        let item = Item::new();
+        let inner = Box::new(Inner { item, value });
+        if cfg!(loom) {
+            inner.item.use_first();
+        }
+        let inner = Box::into_raw(inner);
         // INVARIANT: 1.
         // SAFETY: `Box::into_raw` never gives null.
         Self(unsafe { NonNull::new_unchecked(inner) })

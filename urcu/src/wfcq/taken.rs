@@ -2,28 +2,52 @@
 
 use core::fmt;
 use core::mem::ManuallyDrop;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use crate::atomic::Ordering;
 use crate::backoff::Backoff;
 
+use super::block;
 use super::node::Inner;
+use super::place::{Item, Place};
 use super::{Node, Nothing};
 
-type Raw<T> = NonNull<Inner<T>>;
+/// An element that was taken, in its memory if it was pushed so.
+pub(super) enum Element<T> {
+    Value(T),
+    Node(Node<T>),
+}
 
-/// A chain of nodes from `first` to `last`, or nothing: then both are null.
+impl<T> Element<T> {
+    #[inline]
+    pub(super) fn into_inner(self) -> T {
+        match self {
+            Self::Value(value) => value,
+            Self::Node(node) => node.into_inner(),
+        }
+    }
+
+    pub(super) fn into_node(self) -> Node<T> {
+        match self {
+            Self::Value(value) => Node::new(value),
+            Self::Node(node) => node,
+        }
+    }
+}
+
+/// A chain of nodes and blocks from `first` to `last`, or nothing: then both are null.
 ///
 /// # Invariants
-/// 1. The nodes are this chain's alone, but that pushes which began before may still store links of all but the last.
+/// 1. They are this chain's alone, but that pushes which began before may still store links of all but the last, and values
+///    into slots that they have claimed.
 pub(super) struct Owned<T> {
-    first: *mut Inner<T>,
-    last: *mut Inner<T>,
+    first: *mut Item<T>,
+    last: *mut Item<T>,
 }
 
 impl<T> Owned<T> {
     /// The caller gives the chain up.
-    pub(super) const fn new(first: *mut Inner<T>, last: *mut Inner<T>) -> Self {
+    pub(super) const fn new(first: *mut Item<T>, last: *mut Item<T>) -> Self {
         // INVARIANT: 1.
         Self { first, last }
     }
@@ -32,24 +56,57 @@ impl<T> Owned<T> {
         Self::new(ptr::null_mut(), ptr::null_mut())
     }
 
-    fn try_next(&mut self) -> Result<Node<T>, Nothing> {
-        let node = NonNull::new(self.first).ok_or(Nothing::Empty)?;
-        let mut next = ptr::null_mut();
-        if self.first != self.last {
-            // SAFETY: 1: invariant 1. Acquire pairs with the push that stores it.
-            next = unsafe { Inner::next(node) }.load(Ordering::Acquire);
-            if next.is_null() {
-                return Err(Nothing::Pending);
+    fn try_next(&mut self) -> Result<Element<T>, Nothing> {
+        loop {
+            match Place::of(self.first) {
+                Place::Nothing => return Err(Nothing::Empty),
+                Place::Node(node) => {
+                    let mut next = ptr::null_mut();
+                    if self.first != self.last {
+                        // SAFETY: 1: invariant 1. Acquire pairs with the push that stores it.
+                        next = unsafe { Inner::next(node) }.load(Ordering::Acquire);
+                        if next.is_null() {
+                            return Err(Nothing::Pending);
+                        }
+                    }
+                    self.first = next;
+                    // SAFETY: 1: invariant 1: it is the last one, whose link nobody writes, or its link has just been
+                    // seen.
+                    return Ok(Element::Node(unsafe { Node::from_raw(node) }));
+                }
+                Place::Block(at, _) => {
+                    // SAFETY: invariant 1.
+                    let block = unsafe { &*at.as_ptr() };
+                    // SAFETY: 1: invariant 1.
+                    if let Some(value) = unsafe { block.take() } {
+                        return Ok(Element::Value(value));
+                    }
+                    let (end, next) = match Place::of(self.last).claims_of(at) {
+                        Some(claims) => (claims.claimed, ptr::null_mut()),
+                        None => {
+                            // Acquire pairs with the push that stores it, after `end`.
+                            let next = block.next().load(Ordering::Acquire);
+                            if next.is_null() {
+                                return Err(Nothing::Pending);
+                            }
+                            (block.end(), next)
+                        }
+                    };
+                    if block.taken() != end {
+                        return Err(Nothing::Pending);
+                    }
+                    self.first = next;
+                    // SAFETY: 1: as a node: all who claimed a slot have written it, and the link, if there will be one,
+                    // has just been seen.
+                    unsafe { block::free(at) };
+                }
             }
         }
-        self.first = next;
-        // SAFETY: 1: invariant 1: it is the last one, whose link nobody writes, or its link has just been seen.
-        Ok(unsafe { Node::from_raw(node) })
     }
 
     fn drop_rest(&mut self) {
-        while let Ok(node) = self.try_next() {
-            drop(node);
+        while let Ok(element) = self.try_next() {
+            drop(element);
         }
     }
 }
@@ -84,12 +141,16 @@ impl<T> TakeAll<T> {
         Self(chain)
     }
 
-    /// The next element with its memory; waits as `next` does.
+    /// The next element with memory, as of [`pop_node`](super::Consumer::pop_node); waits as `next` does.
     pub fn next_node(&mut self) -> Option<Node<T>> {
+        self.next_element().map(Element::into_node)
+    }
+
+    fn next_element(&mut self) -> Option<Element<T>> {
         let mut backoff = Backoff::new();
         loop {
             match self.0.try_next() {
-                Ok(node) => return Some(node),
+                Ok(element) => return Some(element),
                 Err(Nothing::Empty) => return None,
                 Err(Nothing::Pending) => backoff.wait(),
             }
@@ -101,13 +162,13 @@ impl<T> TakeAll<T> {
     /// # Errors
     /// There is none, or it is being pushed.
     pub fn try_next(&mut self) -> Result<T, Nothing> {
-        self.0.try_next().map(Node::into_inner)
+        self.0.try_next().map(Element::into_inner)
     }
 
-    /// First and last node; gives them up.
-    pub(super) fn into_chain(self) -> Option<(Raw<T>, Raw<T>)> {
+    /// First and last; gives them up.
+    pub(super) fn into_chain(self) -> Option<(*mut Item<T>, *mut Item<T>)> {
         let this = ManuallyDrop::new(self);
-        NonNull::new(this.0.first).zip(NonNull::new(this.0.last))
+        (!this.0.first.is_null()).then_some((this.0.first, this.0.last))
     }
 }
 
@@ -115,7 +176,7 @@ impl<T> Iterator for TakeAll<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        self.next_node().map(Node::into_inner)
+        self.next_element().map(Element::into_inner)
     }
 }
 
@@ -125,14 +186,14 @@ impl<T> Drop for TakeAll<T> {
         struct Rest<'t, T>(&'t mut TakeAll<T>);
         impl<T> Drop for Rest<'_, T> {
             fn drop(&mut self) {
-                while let Some(node) = self.0.next_node() {
-                    drop(node);
+                while let Some(element) = self.0.next_element() {
+                    drop(element);
                 }
             }
         }
         let rest = Rest(self);
-        while let Some(node) = rest.0.next_node() {
-            drop(node);
+        while let Some(element) = rest.0.next_element() {
+            drop(element);
         }
     }
 }
