@@ -23,8 +23,6 @@ use crate::stall::{self, Report};
 use crate::sys;
 use crate::trace;
 
-/// While no worker can be started, each so many calls try again.
-const RETRY_EVERY: u32 = 64;
 /// A flooded worker begins one grace period in each tick of the clock. 1000 membarriers a second cost the
 /// readers 1 %, ten times as many would cost them 10 %. All workers have the same ticks, so they share.
 const TICK: Duration = Duration::from_millis(1);
@@ -59,14 +57,49 @@ pub(crate) fn post_to<H: Home>(home: &H, callback: Callback, lane: Lane, haste: 
     let index = backlog.mine();
     let shard = backlog.shard(index);
     shard.push(callback, lane, haste);
-    if shard.worker() == Worker::None && may_retry() {
-        start_worker(home, index);
+    if shard.worker() == Worker::None {
+        try_to_start(home, index);
     }
+    resume(home);
     if haste == Haste::Lazy && is_plenty(shard) {
         shard.wake(Sleep::Lazy);
     }
     if backlog.is_limited() {
         keep_within_limits::<H>(backlog, shard);
+    }
+}
+
+/// Starts the workers that are missing, if there is work for them: what a forked child has inherited, or what was
+/// queued where none could be started. For whoever queues, or asks how far things are. Never waits.
+#[inline]
+pub(crate) fn resume<H: Home>(home: &H) {
+    if home.engine().backlog.is_stranded() {
+        resume_slowly(home);
+    }
+}
+
+#[cold]
+fn resume_slowly<H: Home>(home: &H) {
+    let backlog = &home.engine().backlog;
+    if !backlog.may_start(sys::monotonic()) {
+        return;
+    }
+    backlog.look_after_stranded();
+    for (index, shard) in backlog.shards().enumerate() {
+        if shard.is_stranded() {
+            start_worker(home, index);
+        }
+    }
+}
+
+/// After a push to a shard that has no worker: starts one, unless a start has failed just now.
+#[cold]
+fn try_to_start<H: Home>(home: &H, index: usize) {
+    let backlog = &home.engine().backlog;
+    if backlog.may_start(sys::monotonic()) {
+        start_worker(home, index);
+    } else {
+        backlog.strand();
     }
 }
 
@@ -212,15 +245,8 @@ pub(crate) fn close<H: Home>(home: &H) {
     }
 }
 
-/// Failed starts since the last success, in all domains: what is short is the process's.
+/// Failed starts since the last success, in all domains, for the report: what is short is the process's.
 static FAILED: AtomicU32 = AtomicU32::new(0);
-
-/// The back-off of `post`: always when no start has failed, else one call in [`RETRY_EVERY`].
-fn may_retry() -> bool {
-    static SKIPPED: AtomicU32 = AtomicU32::new(0);
-    FAILED.load(Ordering::Relaxed) == 0
-        || SKIPPED.fetch_add(1, Ordering::Relaxed) % RETRY_EVERY == RETRY_EVERY - 1
-}
 
 /// Starts a shard's worker unless somebody else does; `false` if that failed.
 #[cold]
@@ -234,10 +260,12 @@ fn start_worker<H: Home>(home: &H, index: usize) -> bool {
     let spawned = sys::with_signals_blocked(|| sys::spawn(&name, move || work(&kept, index)));
     if let Ok(thread) = spawned {
         FAILED.store(0, Ordering::Relaxed);
+        backlog.start_succeeded();
         start.succeeded(thread);
         return true;
     }
     drop(start);
+    backlog.start_failed(sys::monotonic());
     backlog.relief().signal(); // who throttles helps now
     if FAILED.fetch_add(1, Ordering::Relaxed) == 0 {
         stall::report(Report::NoWorker { flavor: H::B::NAME });
