@@ -18,6 +18,7 @@ use crate::home::Home;
 use crate::identity::InCallback;
 pub(crate) use crate::identity::is_in_callback;
 use crate::queue::{Haste, Pushed};
+use crate::ring;
 use crate::shard::{LANES, Lane, Shard, Sleep, Stop, Worker};
 use crate::stall::{self, Report};
 use crate::sys;
@@ -328,6 +329,7 @@ fn work<H: Home>(home: &H, index: usize) {
     while rest(home, shard, &memory) == Next::Run {
         pass(home, shard, &mut memory);
     }
+    ring::settle(home);
     shard.leave();
     if shard.has_work() {
         start_worker(home, index);
