@@ -8,8 +8,8 @@
 //!
 //! What is in the way goes to the worker, a half at a time, as one callback: a half whose readers have not
 //! left when its place is needed, and what is left at the thread's end and when the thread parks. So a ring holds
-//! at most [`HALF_BYTES`] and one object, twice, and `free` never waits. At a fork nothing is done: the child has the ring of the
-//! thread that forked, and those of others are lost to it.
+//! at most [`HALF_BYTES`] and one object, twice, and `free` never waits. At a fork nothing is done: the child has the
+//! ring of the thread that forked, and those of others are lost to it. A worker that leaves frees its own.
 //!
 //! An object costs 8 bytes: its address. Size and alignment are kept once for a run of equal ones.
 //!
