@@ -104,8 +104,8 @@ impl<F: Flavor> Cookie<F> {
     /// had been called in between, full fence included.
     ///
     /// A load, and a fence when it is done. Never blocks; may be called in sections (where it cannot become
-    /// true for a cookie made inside) and in signal handlers; except that where callbacks wait and have no worker, after
-    /// a fork or because none could be started, it starts one, which handlers must not.
+    /// true for a cookie made inside) and in signal handlers; but where callbacks wait and have no worker, after a
+    /// fork or because none could be started, it starts one, which handlers must not.
     #[doc(alias = "poll_state_synchronize_rcu")]
     #[doc(alias = "poll_state_synchronize_rcu_full")]
     #[must_use]
