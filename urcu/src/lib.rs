@@ -97,6 +97,7 @@ mod home;
 mod identity;
 mod idr;
 pub mod kernel;
+mod leave;
 pub mod lfs;
 pub mod list;
 pub mod llist;

@@ -27,7 +27,8 @@ use crate::atomic::AtomicU32;
 use crate::flavor::{MbBarriers, MembBarriers, QsbrBarriers};
 use crate::gp::{Caller, Engine, Global};
 use crate::head::{Callback, footprint};
-use crate::home::{Home, Process};
+use crate::home::Process;
+use crate::leave;
 use crate::prefetch::prefetch;
 use crate::register;
 use crate::sys;
@@ -344,6 +345,7 @@ fn make_rings() -> Option<*mut Rings> {
         RINGS.set(core::ptr::null_mut());
         return None;
     };
+    leave::call_before(settle);
     let at = Box::into_raw(Box::new(Rings::default()));
     sys::key_set(key, at.cast_const().cast());
     Some(at)
@@ -384,15 +386,15 @@ pub(crate) unsafe fn retire<B: Global>(at: NonNull<u8>, layout: Layout) -> bool 
 
 /// For a worker that leaves, and so may wait for its own domain: frees what callbacks have retired here. The thread's
 /// end would post it, and start another worker, which nobody joins. What is of other domains goes to theirs.
-pub(crate) fn settle<H: Home>(home: &H) {
+fn settle(own: &Engine) {
     if RINGS.get().is_null() {
         return;
     }
     let rings = with_rings(|rings| core::mem::take(&mut rings.rings));
     let [memb, mb, qsbr] = &mut rings.unwrap_or_default();
-    memb.settle::<MembBarriers>(home.engine());
-    mb.settle::<MbBarriers>(home.engine());
-    qsbr.settle::<QsbrBarriers>(home.engine());
+    memb.settle::<MembBarriers>(own);
+    mb.settle::<MbBarriers>(own);
+    qsbr.settle::<QsbrBarriers>(own);
 }
 
 /// Hands what the calling thread's rings hold to the workers: it is going to sleep for long.

@@ -94,9 +94,10 @@ fn fork_beside_an_open_section() {
         // SAFETY: no pointer; the default action of SIGALRM ends a child that hangs.
         unsafe { libc::alarm(60) };
         Memb::synchronize();
-        let slots = (Memb::stats().registered, Mb::stats().registered);
+        let (memb, mb) = (Memb::stats(), Mb::stats());
+        let slots = [memb.registered, mb.registered, mb.abandoned];
         // SAFETY: does not return.
-        unsafe { libc::_exit(if slots == (0, 1) { 0 } else { 1 }) };
+        unsafe { libc::_exit(i32::from(slots != [0, 0, 1])) };
     }
     let mut status = 0;
     // SAFETY: `status` is valid for writes.

@@ -179,10 +179,8 @@ pub(crate) fn limit_address_space(more: u64) -> libc::rlimit {
         rlim_max: 0,
     };
     // SAFETY: `before` is valid for writes.
-    assert_eq!(
-        unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut before) },
-        0
-    );
+    let ret = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut before) };
+    assert_eq!(ret, 0);
     restore_address_space(libc::rlimit {
         rlim_cur: pages * u64::try_from(page).unwrap() + more,
         ..before
@@ -192,10 +190,8 @@ pub(crate) fn limit_address_space(more: u64) -> libc::rlimit {
 
 pub(crate) fn restore_address_space(limit: libc::rlimit) {
     // SAFETY: `limit` is valid for reads.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) },
-        0
-    );
+    let ret = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    assert_eq!(ret, 0);
 }
 
 /// This process may run on the first of its processors only. Allocates nothing: for between fork and exec.
