@@ -50,6 +50,7 @@ sources! {
     "../../urcu/src/backlog.rs" backlog,
     "../../urcu/src/gp/mod.rs" gp,
     "../../urcu/src/home.rs" home,
+    "../../urcu/src/leave.rs" leave,
     "../../urcu/src/worker.rs" worker,
     "../../urcu/src/register.rs" register,
     "../../urcu/src/guard.rs" guard,

@@ -16,6 +16,8 @@ use crate::stats::{Counter, Stats};
 
 /// Shards of a domain, at most.
 const MOST: usize = 16;
+/// After a start that failed, the time until a thread that only queues or asks tries again.
+const RETRY_AFTER: Duration = Duration::from_millis(10);
 /// How long lazy callbacks wait, unless told otherwise: as in the kernel.
 pub(crate) const LONGEST_LAZY: Duration = Duration::from_secs(10);
 
@@ -57,6 +59,10 @@ struct Settings {
     soft: AtomicU64,
     hard: AtomicU64,
     lazy_ms: AtomicU32,
+    /// Work may wait in a shard without a worker: none could be started, or this is a forked child.
+    stranded: AtomicBool,
+    /// When the last start of a worker failed, in milliseconds; 0: none has since one succeeded.
+    failed_ms: AtomicU64,
 }
 
 /// What is written beyond a limit, and by workers.
@@ -93,6 +99,8 @@ impl Backlog {
                 soft: AtomicU64::new(Limits::NONE.soft),
                 hard: AtomicU64::new(Limits::NONE.hard),
                 lazy_ms: AtomicU32::new(LONGEST_LAZY.as_millis() as u32), // CAST: 10 000
+                stranded: AtomicBool::new(false),
+                failed_ms: AtomicU64::new(0),
             }),
             tally: Padded::new(Tally {
                 peak: AtomicU64::new(0),
@@ -214,6 +222,42 @@ impl Backlog {
         &self.tally.relief
     }
 
+    /// Whether work may wait in a shard without a worker.
+    #[inline]
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.settings.stranded.load(Ordering::Relaxed)
+    }
+
+    /// Notes that what the caller has queued, or left, waits in a shard without a worker. SeqCst: behind the push;
+    /// pairs with [`look_after_stranded`](Self::look_after_stranded).
+    pub(crate) fn strand(&self) {
+        self.settings.stranded.store(true, Ordering::SeqCst);
+    }
+
+    /// The caller looks at all shards next. SeqCst, before that: either it sees what was pushed before a
+    /// [`strand`](Self::strand), or the note is later, and stands.
+    pub(crate) fn look_after_stranded(&self) {
+        self.settings.stranded.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether it is time to try a start, `now` being the time: none has failed, or not just now.
+    pub(crate) fn may_start(&self, now: Duration) -> bool {
+        let failed = self.settings.failed_ms.load(Ordering::Relaxed);
+        failed == 0 || now.saturating_sub(Duration::from_millis(failed)) >= RETRY_AFTER
+    }
+
+    /// A start failed at that time.
+    pub(crate) fn start_failed(&self, now: Duration) {
+        let ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.settings.failed_ms.store(ms, Ordering::Relaxed);
+        self.strand();
+    }
+
+    /// A worker was started.
+    pub(crate) fn start_succeeded(&self) {
+        self.settings.failed_ms.store(0, Ordering::Relaxed);
+    }
+
     /// Fills in what a backlog counts.
     pub(crate) fn add_to(&self, stats: &mut Stats) {
         for lane in self.lanes() {
@@ -242,9 +286,14 @@ impl Backlog {
     /// In the child: how many callbacks were running in threads that are not here.
     pub(crate) fn after_fork_in_child(&self, me: u64) -> u64 {
         self.tally.relief.forget_waiters_after_fork();
-        self.shards()
-            .map(|shard| u64::from(shard.after_fork_in_child(me)))
-            .sum()
+        self.settings.failed_ms.store(0, Ordering::Relaxed);
+        let lost = |shard: &Shard| u64::from(shard.after_fork_in_child(me));
+        let lost = self.shards().map(lost).sum();
+        // Not started here: other libraries' hooks have still to run.
+        if self.shards().any(Shard::is_stranded) {
+            self.strand();
+        }
+        lost
     }
 
     /// What a barrier has to wait for: the sums of all lanes, each read once.
@@ -344,6 +393,40 @@ mod tests {
         shard.ran(Lane::Main);
         backlog.relieved();
         assert!(backlog.note_excess());
+    }
+
+    // One call in 64 tried again, however long ago the failure was.
+    #[test]
+    fn a_start_that_failed_is_tried_again_when_its_time_has_passed() {
+        let backlog = backlog();
+        let second = Duration::from_secs(1);
+        assert!(backlog.may_start(Duration::ZERO) && !backlog.is_stranded());
+        backlog.start_failed(second);
+        assert!(backlog.is_stranded());
+        assert!(!backlog.may_start(second));
+        assert!(!backlog.may_start(second + RETRY_AFTER - Duration::from_millis(1)));
+        assert!(backlog.may_start(second + RETRY_AFTER));
+        backlog.start_failed(second + RETRY_AFTER);
+        assert!(!backlog.may_start(second + RETRY_AFTER));
+        backlog.start_succeeded();
+        assert!(backlog.may_start(second));
+    }
+
+    // What a child inherited waited for a barrier.
+    #[test]
+    fn a_child_knows_whether_it_has_inherited_work() {
+        let inherits = |backlog: &Backlog| {
+            backlog.lock_for_fork();
+            assert_eq!(backlog.after_fork_in_child(thread_id()), 0);
+            backlog.is_stranded()
+        };
+        let backlog = backlog();
+        assert!(!inherits(backlog));
+        push(backlog, 1);
+        assert!(inherits(backlog));
+        backlog.look_after_stranded();
+        backlog.shard(backlog.mine()).begin_pass();
+        assert!(inherits(backlog), "a batch that was taken");
     }
 
     #[test]

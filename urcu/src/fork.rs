@@ -3,13 +3,13 @@
 //! The child has one thread. It sheds the other threads' slots, ends the srcu sections that other threads had
 //! opened (the slots stay with their guards, which may be in memory that the child has, too), clears the
 //! leadership that another thread may have held, keeps the callbacks that were queued or taken (those that
-//! were running are lost, and counted), and starts a worker anew with its next `call` or `barrier`. Sequence and
-//! round numbers stay: a section that the forking thread is inside of goes on to hold grace periods back.
+//! were running are lost, and counted), and starts workers anew with its next `call`, `barrier` or look at a cookie.
+//! Sequence and round numbers stay: a section that the forking thread is inside of goes on to hold grace periods back.
 //!
-//! No lock is held while waiting for readers, so `prepare` takes only the queues' spin bits and that of the
-//! srcu registry, whose holders wait for nothing. The child's hook walks the slots and the queued callbacks.
-//! References that other threads' sections protected are dead in the child; that is part of fork's own
-//! contract.
+//! No lock is held while waiting for readers, so `prepare` takes only the queues' spin bits and that of the srcu
+//! registry, whose holders wait for nothing, also not for the allocator: its own hook may have come first. The child's
+//! hook walks the queued callbacks and all mapped slots, because a thread may have been between its claim and the mark.
+//! References that other threads' sections protected are dead in the child; that is part of fork's own contract.
 
 use crate::arena::thread_id;
 use crate::flavor::{Mb, Memb, Qsbr, engine};
@@ -39,7 +39,11 @@ fn after_in_child(engine: &Engine, me: u64) {
 
 unsafe extern "C" fn prepare() {
     registry::lock_for_fork(before);
-    engines().into_iter().for_each(before);
+    for engine in engines() {
+        let abandoned = engine.arena.abandon_for_the_dead();
+        engine.counters.abandoned.add(abandoned);
+        before(engine);
+    }
 }
 
 unsafe extern "C" fn parent() {

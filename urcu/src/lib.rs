@@ -65,8 +65,8 @@
 //! * Linux, 64 bits. There is no `no_std` form.
 //! * A shared object that contains urcu stays mapped after dlclose(3): threads, fork hooks and workers come
 //!   back into it. On x86-64 with glibc it has initial-exec thread-locals, for which dlopen(3) has a small
-//!   reserve (8 bytes for each flavor used, 16 for the rest); `RUSTFLAGS="--cfg urcu_std_tls"` chooses the
-//!   slower model of `thread_local!`, as a Rust `dylib` needs.
+//!   reserve (8 bytes for each flavor used, 24 for the rest, 32 with [`OrdMap`]); `RUSTFLAGS="--cfg urcu_std_tls"`
+//!   chooses the slower model of `thread_local!`, as a Rust `dylib` needs.
 //!
 //! # Where the ideas come from
 //! The verbs are those of the kernel and of liburcu (Desnoyers, McKenney, Stern, Dagenais, Walpole:
@@ -97,6 +97,7 @@ mod home;
 mod identity;
 mod idr;
 pub mod kernel;
+mod leave;
 pub mod lfs;
 pub mod list;
 pub mod llist;

@@ -78,6 +78,7 @@ pub(crate) fn round_that_will_run<H: Home>(home: &H) -> u64 {
         worker::post(home, Callback::new(|| {}));
         engine.polled.fetch_max(round, Ordering::Release);
     }
+    worker::resume(home);
     round
 }
 
@@ -103,12 +104,17 @@ impl<F: Flavor> Cookie<F> {
     /// had been called in between, full fence included.
     ///
     /// A load, and a fence when it is done. Never blocks; may be called in sections (where it cannot become
-    /// true for a cookie made inside) and in signal handlers.
+    /// true for a cookie made inside) and in signal handlers; but where callbacks wait and have no worker, after a
+    /// fork or because none could be started, it starts one, which handlers must not.
     #[doc(alias = "poll_state_synchronize_rcu")]
     #[doc(alias = "poll_state_synchronize_rcu_full")]
     #[must_use]
     pub fn is_done(self) -> bool {
-        engine::<F>().is_over(self.round)
+        let over = engine::<F>().is_over(self.round);
+        if !over {
+            worker::resume(&Process::<F::Barriers>::HOME);
+        }
+        over
     }
 
     /// Returns at once if a grace period has passed since the cookie was made, else waits for one. Blocks.

@@ -107,7 +107,7 @@ impl<T: Send + Sync + 'static, F: Flavor> Retired<T, F> {
     ///
     /// A type with drop glue is dropped by the domain's worker, as in [`call`](Self::call). The memory of
     /// others goes into a ring of the calling thread, which frees an old object for each new one: a few
-    /// nanoseconds, and at most 1 MiB held for each thread and flavor until the thread ends or
+    /// nanoseconds, and at most 1 MiB and two objects held for each thread and flavor until the thread ends or
     /// [parks](Domain::park). [`Domain::barrier`] does not wait for rings: nobody could tell. In a forked
     /// child the rings of other threads are lost.
     /// Dropping a `Retired` is the same.

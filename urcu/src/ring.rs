@@ -8,8 +8,8 @@
 //!
 //! What is in the way goes to the worker, a half at a time, as one callback: a half whose readers have not
 //! left when its place is needed, and what is left at the thread's end and when the thread parks. So a ring holds
-//! at most [`HALF_BYTES`] twice, and `free` never waits. At a fork nothing is done: the child has the ring of the
-//! thread that forked, and those of others are lost to it.
+//! at most [`HALF_BYTES`] and one object, twice, and `free` never waits. At a fork nothing is done: the child has the
+//! ring of the thread that forked, and those of others are lost to it. A worker that leaves frees its own.
 //!
 //! An object costs 8 bytes: its address. Size and alignment are kept once for a run of equal ones.
 //!
@@ -25,9 +25,10 @@ use std::alloc::Layout;
 
 use crate::atomic::AtomicU32;
 use crate::flavor::{MbBarriers, MembBarriers, QsbrBarriers};
-use crate::gp::{Caller, Global};
+use crate::gp::{Caller, Engine, Global};
 use crate::head::{Callback, footprint};
 use crate::home::Process;
+use crate::leave;
 use crate::prefetch::prefetch;
 use crate::register;
 use crate::sys;
@@ -254,6 +255,22 @@ impl Ring {
         }
     }
 
+    /// See [`settle`].
+    fn settle<B: Global>(&mut self, own: &Engine) {
+        if !core::ptr::eq(B::engine(), own) {
+            self.flush::<B>();
+            return;
+        }
+        let memories = [&mut self.filling, &mut self.draining].map(|half| &mut half.memory);
+        if memories.iter().any(|memory| !memory.is_empty()) {
+            own.synchronize::<B>(Caller::here::<B>(None));
+            for memory in memories {
+                // SAFETY: clause 1: it has just passed.
+                unsafe { memory.free_all() };
+            }
+        }
+    }
+
     #[cfg(test)]
     fn len(&self) -> usize {
         self.filling.memory.len() + self.draining.memory.len()
@@ -328,6 +345,7 @@ fn make_rings() -> Option<*mut Rings> {
         RINGS.set(core::ptr::null_mut());
         return None;
     };
+    leave::call_before(settle);
     let at = Box::into_raw(Box::new(Rings::default()));
     sys::key_set(key, at.cast_const().cast());
     Some(at)
@@ -364,6 +382,19 @@ pub(crate) unsafe fn retire<B: Global>(at: NonNull<u8>, layout: Layout) -> bool 
     };
     // SAFETY: clause 1, by our own.
     with_rings(|rings| unsafe { rings.rings[ring].retire::<B>(at, layout) }).is_some()
+}
+
+/// For a worker that leaves, and so may wait for its own domain: frees what callbacks have retired here. The thread's
+/// end would post it, and start another worker, which nobody joins. What is of other domains goes to theirs.
+fn settle(own: &Engine) {
+    if RINGS.get().is_null() {
+        return;
+    }
+    let rings = with_rings(|rings| core::mem::take(&mut rings.rings));
+    let [memb, mb, qsbr] = &mut rings.unwrap_or_default();
+    memb.settle::<MembBarriers>(own);
+    mb.settle::<MbBarriers>(own);
+    qsbr.settle::<QsbrBarriers>(own);
 }
 
 /// Hands what the calling thread's rings hold to the workers: it is going to sleep for long.

@@ -293,6 +293,11 @@ impl Shard {
         }
     }
 
+    /// Whether there is something to run, and nobody who would.
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.worker() == Worker::None && self.has_work()
+    }
+
     /// The right to start the worker, or to act for it; `None` if it exists or somebody else has the right.
     pub(crate) fn claim_start(&self) -> Option<Start<'_>> {
         let claimed =

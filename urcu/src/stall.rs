@@ -154,7 +154,8 @@ pub enum Report {
         /// How many.
         callbacks: u64,
     },
-    /// The callback worker could not be started; callbacks stay queued, each `call` tries again.
+    /// The callback worker could not be started; callbacks stay queued. A `call`, a new cookie or a look
+    /// at one that is not done tries again when 10 ms have passed, and a `barrier` runs them itself.
     NoWorker {
         /// `memb`, `mb` or `qsbr`.
         flavor: &'static str,
@@ -327,8 +328,9 @@ pub(crate) fn report(report: Report) {
 }
 
 fn run_hook() {
-    REPORTER.store(thread_id(), Ordering::Relaxed);
     loop {
+        // Each time: between the end and the swap below another reporter may have come and gone.
+        REPORTER.store(thread_id(), Ordering::Relaxed);
         let mut reports: Vec<_> = PENDING.take_all().collect();
         while let Some(queued) = reports.pop() {
             let mut report = Report::clone(&queued);

@@ -17,14 +17,13 @@ use crate::head::Callback;
 use crate::home::Home;
 use crate::identity::InCallback;
 pub(crate) use crate::identity::is_in_callback;
+use crate::leave;
 use crate::queue::{Haste, Pushed};
 use crate::shard::{LANES, Lane, Shard, Sleep, Stop, Worker};
 use crate::stall::{self, Report};
 use crate::sys;
 use crate::trace;
 
-/// While no worker can be started, each so many calls try again.
-const RETRY_EVERY: u32 = 64;
 /// A flooded worker begins one grace period in each tick of the clock. 1000 membarriers a second cost the
 /// readers 1 %, ten times as many would cost them 10 %. All workers have the same ticks, so they share.
 const TICK: Duration = Duration::from_millis(1);
@@ -59,14 +58,49 @@ pub(crate) fn post_to<H: Home>(home: &H, callback: Callback, lane: Lane, haste: 
     let index = backlog.mine();
     let shard = backlog.shard(index);
     shard.push(callback, lane, haste);
-    if shard.worker() == Worker::None && may_retry() {
-        start_worker(home, index);
+    if shard.worker() == Worker::None {
+        try_to_start(home, index);
     }
+    resume(home);
     if haste == Haste::Lazy && is_plenty(shard) {
         shard.wake(Sleep::Lazy);
     }
     if backlog.is_limited() {
         keep_within_limits::<H>(backlog, shard);
+    }
+}
+
+/// Starts the workers that are missing, if there is work for them: what a forked child has inherited, or what was
+/// queued where none could be started. For whoever queues, or asks how far things are. Never waits.
+#[inline]
+pub(crate) fn resume<H: Home>(home: &H) {
+    if home.engine().backlog.is_stranded() {
+        resume_slowly(home);
+    }
+}
+
+#[cold]
+fn resume_slowly<H: Home>(home: &H) {
+    let backlog = &home.engine().backlog;
+    if !backlog.may_start(sys::monotonic()) {
+        return;
+    }
+    backlog.look_after_stranded();
+    for (index, shard) in backlog.shards().enumerate() {
+        if shard.is_stranded() {
+            start_worker(home, index);
+        }
+    }
+}
+
+/// After a push to a shard that has no worker: starts one, unless a start has failed just now.
+#[cold]
+fn try_to_start<H: Home>(home: &H, index: usize) {
+    let backlog = &home.engine().backlog;
+    if backlog.may_start(sys::monotonic()) {
+        start_worker(home, index);
+    } else {
+        backlog.strand();
     }
 }
 
@@ -212,15 +246,8 @@ pub(crate) fn close<H: Home>(home: &H) {
     }
 }
 
-/// Failed starts since the last success, in all domains: what is short is the process's.
+/// Failed starts since the last success, in all domains, for the report: what is short is the process's.
 static FAILED: AtomicU32 = AtomicU32::new(0);
-
-/// The back-off of `post`: always when no start has failed, else one call in [`RETRY_EVERY`].
-fn may_retry() -> bool {
-    static SKIPPED: AtomicU32 = AtomicU32::new(0);
-    FAILED.load(Ordering::Relaxed) == 0
-        || SKIPPED.fetch_add(1, Ordering::Relaxed) % RETRY_EVERY == RETRY_EVERY - 1
-}
 
 /// Starts a shard's worker unless somebody else does; `false` if that failed.
 #[cold]
@@ -234,10 +261,12 @@ fn start_worker<H: Home>(home: &H, index: usize) -> bool {
     let spawned = sys::with_signals_blocked(|| sys::spawn(&name, move || work(&kept, index)));
     if let Ok(thread) = spawned {
         FAILED.store(0, Ordering::Relaxed);
+        backlog.start_succeeded();
         start.succeeded(thread);
         return true;
     }
     drop(start);
+    backlog.start_failed(sys::monotonic());
     backlog.relief().signal(); // who throttles helps now
     if FAILED.fetch_add(1, Ordering::Relaxed) == 0 {
         stall::report(Report::NoWorker { flavor: H::B::NAME });
@@ -300,6 +329,7 @@ fn work<H: Home>(home: &H, index: usize) {
     while rest(home, shard, &memory) == Next::Run {
         pass(home, shard, &mut memory);
     }
+    leave::settle(home.engine());
     shard.leave();
     if shard.has_work() {
         start_worker(home, index);
@@ -420,178 +450,4 @@ fn run_one<H: Home>(home: &H, shard: &Shard, lane: Lane) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::flavor::MbBarriers;
-    use crate::gp::Engine;
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
-
-    /// A domain that is a value.
-    #[derive(Clone)]
-    struct Shared(Arc<Engine>);
-
-    impl Home for Shared {
-        type B = MbBarriers;
-        fn engine(&self) -> &Engine {
-            &self.0
-        }
-    }
-
-    fn count(home: &Shared, lane: Lane, haste: Haste, ran: &Arc<AtomicUsize>) {
-        let ran = Arc::clone(ran);
-        let callback = Callback::new(move || _ = ran.fetch_add(1, Ordering::Relaxed));
-        post_to(home, callback, lane, haste);
-    }
-
-    /// The workers of a closed domain run everything, leave, and give up its engine.
-    #[test]
-    fn a_closed_domain_is_drained_and_given_up() {
-        let home = Shared(Arc::new(Engine::new()));
-        let engine = Arc::downgrade(&home.0);
-        let ran = Arc::new(AtomicUsize::new(0));
-        for n in 0..100 {
-            count(&home, Lane::Main, Haste::Prompt, &ran);
-            count(&home, Lane::Hurry, Haste::Prompt, &ran);
-            count(&home, Lane::Main, Haste::Lazy, &ran);
-            if n % 10 == 0 {
-                wait_for_all(&home);
-            }
-        }
-        // The last owner may be a callback.
-        let last = home.clone();
-        let callback = Callback::new(move || close(&last));
-        post(&home, callback);
-        drop(home);
-        while engine.strong_count() != 0 {
-            std::thread::yield_now();
-        }
-        assert_eq!(ran.load(Ordering::Relaxed), 300);
-    }
-
-    /// Only lazy callbacks have a grace period at leisure, and only while nobody waits for them.
-    #[test]
-    fn a_grace_period_is_at_leisure_for_lazy_callbacks_alone() {
-        let home = Shared(Arc::new(Engine::new()));
-        let ran = Arc::new(AtomicUsize::new(0));
-        let shard = home.engine().backlog.shard(0);
-        let mut memory = Memory::default();
-        let shares = [
-            ([Haste::Lazy].as_slice(), false, 1),
-            (&[Haste::Lazy], true, 0),
-            (&[Haste::Lazy, Haste::Prompt], false, 0),
-            (&[Haste::Prompt], false, 0),
-        ];
-        for (pushes, hastened, alone) in shares {
-            for haste in pushes {
-                let ran = Arc::clone(&ran);
-                let callback = Callback::new(move || _ = ran.fetch_add(1, Ordering::Relaxed));
-                shard.push(callback, Lane::Main, *haste);
-            }
-            if hastened {
-                shard.hasten();
-            }
-            // Rounds are numbered, what is at leisure has no number.
-            let round = home.engine().round_from_now();
-            pass(&home, shard, &mut memory);
-            assert_eq!(home.engine().round_from_now() - round, 1 - alone);
-        }
-        assert_eq!(ran.load(Ordering::Relaxed), 5);
-    }
-
-    /// What `rest` decides without sleeping.
-    #[test]
-    fn a_worker_rests_only_while_nobody_waits() {
-        let home = Shared(Arc::new(Engine::new()));
-        let backlog = &home.engine().backlog;
-        let shard = backlog.shard(0);
-        let memory = Memory::default();
-        let push = |lane, haste| shard.push(Callback::new(|| {}), lane, haste);
-        let run_all = || {
-            shard.begin_pass();
-            for lane in LANES {
-                while run_one(&home, shard, lane) {}
-            }
-        };
-        push(Lane::Main, Haste::Prompt);
-        assert_eq!(rest(&home, shard, &memory), Next::Run);
-        run_all();
-        push(Lane::Main, Haste::Lazy);
-        shard.hasten();
-        assert_eq!(rest(&home, shard, &memory), Next::Run);
-        run_all();
-        backlog.set_lazy_delay(Duration::ZERO);
-        push(Lane::Main, Haste::Lazy);
-        assert_eq!(rest(&home, shard, &memory), Next::Run);
-        run_all();
-        backlog.set_lazy_delay(Duration::MAX);
-        for _ in 0..MANY_LAZY {
-            push(Lane::Main, Haste::Lazy);
-        }
-        assert_eq!(rest(&home, shard, &memory), Next::Run);
-        run_all();
-        let much = usize::try_from(MUCH_LAZY).unwrap();
-        shard.push(Callback::claiming(|| {}, much), Lane::Main, Haste::Lazy);
-        assert_eq!(rest(&home, shard, &memory), Next::Run);
-        run_all();
-        push(Lane::Hurry, Haste::Prompt);
-        assert_eq!(rest(&home, shard, &memory), Next::Run);
-        run_all();
-        shard.tell(Stop::WhenEmpty);
-        push(Lane::Main, Haste::Lazy);
-        assert_eq!(rest(&home, shard, &memory), Next::Run);
-        run_all();
-        assert_eq!(rest(&home, shard, &memory), Next::Leave);
-        push(Lane::Main, Haste::Prompt);
-        shard.tell(Stop::Now);
-        assert_eq!(rest(&home, shard, &memory), Next::Leave);
-        run_all();
-    }
-
-    // One callback that gives up a subtree of a thousand nodes is as good as many.
-    #[test]
-    fn four_callbacks_are_a_flood_and_so_is_one_that_holds_much() {
-        let shard = Shard::new();
-        let push = |bytes| shard.push(Callback::claiming(|| {}, bytes), Lane::Main, Haste::Prompt);
-        let take = || {
-            while shard.pop(Lane::Main).is_some_and(|callback| {
-                callback.run();
-                shard.ran(Lane::Main);
-                true
-            }) {}
-        };
-        for _ in 1..FLOOD {
-            push(1);
-            assert!(!is_flooded(&shard));
-        }
-        push(1);
-        assert!(is_flooded(&shard));
-        shard.begin_pass();
-        take();
-        assert!(!is_flooded(&shard));
-        push(usize::try_from(MUCH).unwrap());
-        assert!(is_flooded(&shard));
-        shard.begin_pass();
-        take();
-    }
-
-    #[test]
-    fn a_flooded_worker_waits_for_the_next_tick_and_no_longer() {
-        let mut memory = Memory::default();
-        assert_eq!(memory.until_tick(), None);
-        memory.tick = u128::MAX;
-        assert_eq!(memory.until_tick(), None);
-        // The clock may step between the two looks: then there is no wait.
-        let waits = (0..1000).filter_map(|_| {
-            memory.note_tick();
-            memory.until_tick()
-        });
-        let waits: Vec<_> = waits.collect();
-        assert!(!waits.is_empty());
-        assert!(
-            waits
-                .iter()
-                .all(|wait| (Duration::ZERO..=TICK).contains(wait))
-        );
-    }
-}
+mod tests;

@@ -38,8 +38,8 @@ const FLOORS: &[&[&str]] = &[
     &["trace"],
     // the one grace-period engine
     &["gp"],
-    // who keeps an engine
-    &["home"],
+    // who keeps an engine; what a worker does before it leaves
+    &["home", "leave"],
     // what differs between memb, mb and qsbr; the thread that runs callbacks
     &["flavor", "worker"],
     // how a thread gets a slot, and whether it may wait
@@ -74,6 +74,7 @@ const TESTS: &[&str] = &[
     "flavor/sabotaged.rs",
     "ord/tests/",
     "arena/tests.rs",
+    "worker/tests.rs",
     "hash/tests/",
     "hash/fault.rs",
 ];

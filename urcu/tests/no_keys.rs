@@ -4,6 +4,7 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc::channel;
 
 use urcu::{Mb, Memb, Qsbr, Rcu, Stats};
 
@@ -62,4 +63,50 @@ fn without_a_pthread_key_only_the_slots_of_ended_threads_are_lost() {
     // Registrations by hand give their slots back themselves.
     let qsbr = use_and_end!(Qsbr, || {});
     nothing_but_slots_is_lost(qsbr, 0);
+    fork_beside_an_open_section();
+}
+
+// The child kept the slot of a thread that it has not, with its section open: its grace periods never ended.
+fn fork_beside_an_open_section() {
+    // What a thread leaked that has ended stays, in the child too.
+    let leaker = std::thread::spawn(|| {
+        std::mem::forget(Mb::read_lock());
+        // SAFETY: no arguments.
+        unsafe { libc::gettid() }
+    });
+    let tid = leaker.join().unwrap();
+    while std::fs::exists(format!("/proc/self/task/{tid}")).unwrap() {
+        std::thread::yield_now();
+    }
+    let (inside, is_inside) = channel();
+    let (over, is_over) = channel::<()>();
+    let reader = std::thread::spawn(move || {
+        let guard = Memb::read_lock();
+        inside.send(()).unwrap();
+        assert!(is_over.recv().is_err());
+        drop(guard);
+    });
+    is_inside.recv().unwrap();
+    // SAFETY: the child uses urcu and malloc, which glibc repairs at fork, and leaves by `_exit`.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0);
+    if pid == 0 {
+        // SAFETY: no pointer; the default action of SIGALRM ends a child that hangs.
+        unsafe { libc::alarm(60) };
+        Memb::synchronize();
+        let (memb, mb) = (Memb::stats(), Mb::stats());
+        let slots = [memb.registered, mb.registered, mb.abandoned];
+        // SAFETY: does not return.
+        unsafe { libc::_exit(i32::from(slots != [0, 0, 1])) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is valid for writes.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    assert!(
+        !libc::WIFSIGNALED(status),
+        "the child's grace period hung: {status}"
+    );
+    assert_eq!(status, 0, "another slot is claimed in the child, or none");
+    drop(over);
+    reader.join().unwrap();
 }

@@ -23,7 +23,7 @@ mod slot;
 pub(crate) use crate::identity::thread_id;
 use crate::sys;
 use crate::word::Word;
-use slot::{ABANDONED, CLAIMED, FREE, KIND, SWEPT, kind};
+use slot::{ABANDONED, FREE, KIND, SWEPT, kind};
 pub(crate) use slot::{Parked, Slot, halves};
 
 /// Slots in a chunk. 64 slots are one page.
@@ -213,7 +213,7 @@ impl Arena {
     /// In a forked child, for an arena of srcu: ends the sections that other threads than `me` had open,
     /// and frees the slots that they kept. A slot with a guard stays the guard's (rule A6).
     pub(crate) fn shed(&self, me: u64) {
-        for slot in self.slots() {
+        for (i, slot) in self.mapped().enumerate() {
             let word = slot.word();
             if slot.owner() == me {
                 slot.set_identity(me);
@@ -222,6 +222,7 @@ impl Arena {
                 slot.word.store(0, Ordering::Relaxed);
             } else if word.depth() != 0 {
                 slot.word.store(Word::SHED.raw(), Ordering::Relaxed);
+                self.high_water.fetch_max(i + 1, Ordering::Relaxed);
             }
         }
     }
@@ -246,15 +247,21 @@ impl Arena {
         slot.turn_to(ABANDONED, Ordering::Release);
     }
 
+    /// Before a fork: abandons the slots of threads that ended unseen inside a section, so that the child can tell
+    /// them from those of threads that it has not. How many there were. A system call for each unwatched slot.
+    pub(crate) fn abandon_for_the_dead(&self) -> u64 {
+        let abandoned = self.slots().filter(|slot| slot.abandon_for_its_owner());
+        abandoned.count() as u64
+    }
+
     /// In a forked child: gives back the slots of all threads but `me`. Those that belong to threads which
-    /// ended, or may have ended, with something leaked stay: what a leaked guard protected may live in
-    /// memory that the child has too.
+    /// ended with something leaked stay: what a leaked guard protected may live in memory that the child has too.
     pub(crate) fn keep_only(&self, me: u64) {
         let mut kept = 0;
-        for slot in self.slots() {
+        for slot in self.mapped() {
             if slot.belongs_to(me) {
                 slot.set_identity(me);
-            } else if matches!(kind(slot.state.load(Ordering::Relaxed)), CLAIMED | SWEPT) {
+            } else if !matches!(kind(slot.state.load(Ordering::Relaxed)), FREE | ABANDONED) {
                 slot.word.store(Word::IDLE.raw(), Ordering::Relaxed);
                 slot.owner.store(0, Ordering::Relaxed);
                 slot.tid.store(0, Ordering::Relaxed);
@@ -272,10 +279,14 @@ impl Arena {
 
     /// All slots ever claimed, in order. Made after the updater's own full fence.
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.mapped().take(self.high_water.load(Ordering::Acquire))
+    }
+
+    /// All slots that there are. For a forked child: a thread that is not here may have claimed a slot and not
+    /// raised the mark yet.
+    fn mapped(&self) -> impl Iterator<Item = &Slot> {
         let chunks = core::iter::successors(Some(&self.first), |chunk| chunk.next());
-        chunks
-            .flat_map(|chunk| &chunk.slots)
-            .take(self.high_water.load(Ordering::Acquire))
+        chunks.flat_map(|chunk| &chunk.slots)
     }
 }
 

@@ -158,6 +158,24 @@ impl Slot {
         (self.scan().depth() == 0 && self.deeper.load(Ordering::Relaxed) == 0).then_some(state)
     }
 
+    /// Abandons an unwatched slot whose owner has ended inside a section; whether it did. The tid is that of this
+    /// claim: see [`outlived_its_owner`](Self::outlived_its_owner).
+    pub(super) fn abandon_for_its_owner(&self) -> bool {
+        let state = self.state.load(Ordering::Acquire);
+        let tid = self.tid.load(Ordering::Relaxed);
+        if kind(state) != UNWATCHED || tid == 0 || sys::thread_exists(tid) {
+            return false;
+        }
+        fence(Ordering::SeqCst); // our access of the word behind the kernel's answer
+        let abandoned = (state & !KIND) | ABANDONED;
+        // Release as of `Arena::abandon`, for `is_abandoned`.
+        self.scan().depth() != 0
+            && self
+                .state
+                .compare_exchange(state, abandoned, Ordering::Release, Ordering::Relaxed)
+                .is_ok()
+    }
+
     /// Tells cooperative rounds to pass this slot by until the result is dropped. For the owner alone.
     ///
     /// A section that begins meanwhile takes the slow path, because of the flag, and executes a full fence.

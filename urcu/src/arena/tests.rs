@@ -1,6 +1,7 @@
 //! The tests of `arena.rs`, whose inside they see.
 
 use super::*;
+use slot::CLAIMED;
 use std::sync::Barrier;
 
 fn leaked() -> &'static Arena {
@@ -133,4 +134,65 @@ fn claims_from_many_threads_never_share_a_slot() {
     all.dedup();
     assert_eq!(all.len(), 800);
     assert_eq!(arena.slots().count(), 800);
+}
+
+// Another thread was between its claim and the mark when this one forked. Its slot was given back, later, and counted
+// down, but never up: with one reader left the count said none, and the heavy barrier was left out.
+#[test]
+fn a_claim_cut_off_by_a_fork_was_counted_down_and_never_up() {
+    let arena = leaked();
+    let me = thread_id();
+    let _mine = arena.claim();
+    let phantom = &arena.first.slots[1];
+    assert!(phantom.try_claim());
+    phantom.set_owner(u64::MAX, dead_tid(), [0; 2]);
+    arena.keep_only(me); // the child
+    assert_eq!(arena.claimed(), 1);
+    assert!(phantom.is_vacant());
+    let others: Vec<_> = (0..CHUNK).map(|_| arena.claim()).collect();
+    assert_eq!(arena.claimed(), others.len() + 1);
+}
+
+// The same with a guard of srcu: its section was open for ever in the child.
+#[test]
+fn a_guard_cut_off_by_a_fork_held_the_childs_grace_periods_back() {
+    use crate::word::Sequence;
+    let arena = leaked();
+    let (old, now) = (Sequence::FIRST, Sequence::FIRST.next());
+    let phantoms = [&arena.first.slots[0], &arena.first.slots[2]];
+    for phantom in phantoms {
+        phantom.word.store(old.raw(), Ordering::Relaxed);
+    }
+    arena.shed(thread_id()); // the child
+    let (slot, at) = arena.claim_with_word(0, Word::from_raw(now.raw()));
+    assert_eq!(at, 1);
+    slot.word.store(0, Ordering::Release);
+    assert!(phantoms.iter().all(|slot| slot.word() == Word::SHED));
+    assert_eq!(arena.slots().count(), 3);
+}
+
+// The section of a thread that the child has not stayed open where nobody would have seen that thread end.
+#[test]
+fn an_unwatched_slot_was_kept_by_a_child_that_has_not_its_thread() {
+    let arena = leaked();
+    let (living, dead) = (sys::gettid(), dead_tid());
+    let claim = |tid, word| {
+        let slot = arena.claim();
+        slot.set_owner(u64::MAX, tid, [0; 2]);
+        slot.word.store(word, Ordering::Relaxed);
+        slot
+    };
+    let freed = [claim(living, 1), claim(living, 0), claim(dead, 0)];
+    let kept = claim(dead, 1);
+    freed
+        .iter()
+        .chain([&kept])
+        .for_each(|slot| slot.set_unwatched());
+    assert_eq!(arena.abandon_for_the_dead(), 1);
+    assert_eq!(arena.abandon_for_the_dead(), 0);
+    arena.keep_only(thread_id()); // the child
+    assert!(freed.iter().all(|slot| slot.is_vacant()));
+    assert!(freed.iter().all(|slot| slot.word() == Word::IDLE));
+    assert!(kept.is_abandoned() && kept.word().depth() == 1);
+    assert_eq!(arena.claimed(), 1);
 }

@@ -10,7 +10,7 @@
 //! Who need not answer:
 //! * free slots: a thread that claims one now executes its registration fence after the updater's (A9);
 //! * parked threads and fallback readers, whose word carries the flag: every section that begins from such
-//!   a word executes a full fence, and so does the end of parking ([`Slot::unpark`]);
+//!   a word executes a full fence, and so does the end of parking (the drop of [`Parked`](crate::arena::Parked));
 //! * the caller itself.
 //!
 //! A slot that its thread abandoned answers no more, so from then on membarrier(2) does the work.

@@ -443,6 +443,8 @@ impl Engine {
 
     /// In a forked child: leader, followers and sleepers of the parent are gone, unless `me` leads.
     pub(crate) fn after_fork_in_child(&self, me: u64) {
+        // A cookie that is made here relies on no callback of the parent's.
+        self.polled.store(0, Ordering::Relaxed);
         if self.updaters.rounds.forget_after_fork(me) {
             self.read_mostly.request.forget_after_fork();
         }

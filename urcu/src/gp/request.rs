@@ -65,7 +65,7 @@ impl Request {
     }
 
     /// The same after a SeqCst exchange of the reader word, see
-    /// [`Engine::asked_after_exchange`](super::Engine::asked_after_exchange).
+    /// [`Engine::answer_after_exchange`](super::Engine::answer_after_exchange).
     #[inline]
     pub(super) fn asked_seq_cst(&self) -> Asked {
         Asked(self.0.load(Ordering::SeqCst))

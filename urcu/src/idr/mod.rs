@@ -69,8 +69,8 @@ const REST: u64 = 1024;
 /// * Lookups are wait-free, write nothing, and load four words: the chunk's pointer, and in one slot the state, the object and the state again.
 /// * Everything else is lock-free and waits for nobody: `reserve` and `release` a few CAS, `unpublish` one CAS and one
 ///   swap. It may be done in read sections and with locks held. `reserve` allocates when there is no free slot.
-/// * Memory: 24 bytes for each slot; at most twice as many slots as were ever in use at a time, and 1024. It is not
-///   given back before the `Idr` is dropped.
+/// * Memory: 24 bytes for each slot; at most about twice as many slots as were ever in use at a time and 1024 more,
+///   those whose ids rest. It is not given back before the `Idr` is dropped.
 /// * No user's code runs inside, so nothing re-enters; objects are dropped by [`RetiredArc`], on a worker, and with the
 ///   `Idr` by whoever drops that.
 /// * In a forked child everything goes on; a thread of the parent that was inside `reserve`, `unpublish` or `release` at

@@ -12,6 +12,7 @@ use crate::srcu::Srcu;
 use crate::srcu::barriers::SrcuBarriers;
 use crate::srcu::domain::refuse_in_hook;
 use crate::task::{Alarm, Task};
+use crate::worker;
 
 /// A moment, from [`Srcu::get_state`] or [`Srcu::start_poll`]. Carries its domain, so it cannot be asked of
 /// another.
@@ -61,7 +62,12 @@ impl SrcuCookie {
     #[doc(alias = "poll_state_synchronize_srcu")]
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.domain.0.core().engine().is_over(self.round)
+        let core = self.domain.0.core();
+        let over = core.engine().is_over(self.round);
+        if !over {
+            worker::resume(core);
+        }
+        over
     }
 
     /// Waits until it is done; at once if it is. Otherwise as [`Srcu::synchronize`].

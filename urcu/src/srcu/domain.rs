@@ -12,10 +12,10 @@ use crate::arena::{Slot, thread_id};
 use crate::barrier;
 use crate::gp::{Barriers as _, Engine};
 use crate::home::Home;
-use crate::shard::{Shard, Worker};
+use crate::shard::Shard;
 use crate::srcu::barriers::SrcuBarriers;
 use crate::srcu::pool::Pool;
-use crate::srcu::registry;
+use crate::srcu::registry::{self, Member};
 use crate::stall::{self, Culprit, Report};
 use crate::trace;
 use crate::worker;
@@ -24,9 +24,7 @@ use crate::worker;
 /// 1. It stands in the registry until it is dropped.
 #[derive(Debug)]
 pub(super) struct Core {
-    /// Never given twice, never 0.
-    id: u64,
-    engine: Engine,
+    member: Member,
     /// A wait inside a section of the waiting thread was reported.
     told: AtomicBool,
 }
@@ -40,26 +38,25 @@ impl Core {
         // Before the first reader (rule A19).
         barrier::membarrier_works();
         let core = Arc::new(Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            engine: Engine::new(),
+            member: Member::new(NEXT.fetch_add(1, Ordering::Relaxed)),
             told: AtomicBool::new(false),
         });
         // SAFETY: clause 1: the `Arc` never moves it, and its drop removes it.
-        unsafe { registry::insert(core.id, &core.engine) };
+        unsafe { registry::insert(&core.member) };
         core
     }
 
     #[inline(always)]
     pub(super) fn pool(&self) -> Pool<'_> {
         Pool {
-            id: self.id,
-            engine: &self.engine,
+            id: self.member.id,
+            engine: &self.member.engine,
         }
     }
 
     /// The open sections.
     pub(super) fn sections(&self) -> impl Iterator<Item = &Slot> {
-        let slots = self.engine.arena.slots();
+        let slots = self.member.engine.arena.slots();
         slots.filter(|slot| slot.scan().depth() != 0)
     }
 
@@ -94,7 +91,7 @@ pub(super) fn refuse_in_hook(what: &str) {
 impl Drop for Core {
     fn drop(&mut self) {
         // Before the arena is unmapped: fork and ending threads find it no more.
-        registry::remove(self.id);
+        registry::remove(&self.member);
     }
 }
 
@@ -103,7 +100,7 @@ impl Home for Arc<Core> {
     type B = SrcuBarriers;
 
     fn engine(&self) -> &Engine {
-        &self.engine
+        &self.member.engine
     }
 }
 
@@ -136,18 +133,14 @@ impl Drop for Shared {
             return;
         }
         worker::close(core);
-        if core.engine.backlog.shards().any(is_stranded) {
+        if core.member.engine.backlog.shards().any(Shard::is_stranded) {
             // No worker can be started. They stay queued for ever, and so does the core: this may be
             // anywhere, and callbacks run in no such place (rule A11).
             stall::report(Report::CallbacksLeaked {
                 flavor: SrcuBarriers::NAME,
-                callbacks: core.engine.stats().callbacks_pending,
+                callbacks: core.member.engine.stats().callbacks_pending,
             });
             mem::forget(Arc::clone(core));
         }
     }
-}
-
-fn is_stranded(shard: &Shard) -> bool {
-    shard.worker() == Worker::None && shard.has_work()
 }

@@ -1,45 +1,56 @@
 //! All domains that live, by number: for fork, and for threads that end while they keep a slot.
 //!
-//! Who holds the lock waits for nothing and runs no code of the user; a forking thread holds it over the fork.
+//! Who holds the lock waits for nothing and runs no code of the user; a forking thread holds it over the fork. Nothing
+//! is allocated or freed under it: by then a prefork hook of the allocator's may have taken the allocator's locks. So
+//! the domains are chained through members of their own.
 
-use core::cell::UnsafeCell;
+use core::iter;
 use core::mem;
-use core::ptr::NonNull;
-use std::collections::BTreeMap;
+use core::ptr;
 
-use crate::atomic::{AtomicBool, Ordering};
+use crate::atomic::{AtomicBool, AtomicPtr, Ordering};
 use crate::gp::Engine;
 
-/// # Invariants
-/// 1. The engine lives as long as its entry: whoever frees it removes the entry first.
-struct Entry(NonNull<Engine>);
+/// By the number's remainder: a few thousand domains make short chains.
+const CHAINS: usize = 64;
 
-impl Entry {
-    fn engine(&self) -> &Engine {
-        // SAFETY: invariant 1; the result borrows the entry.
-        unsafe { self.0.as_ref() }
+/// What a domain puts into the registry.
+#[derive(Debug)]
+pub(super) struct Member {
+    /// Never given twice, never 0.
+    pub(super) id: u64,
+    pub(super) engine: Engine,
+    /// The next of its chain. Only under the lock.
+    next: AtomicPtr<Member>,
+}
+
+impl Member {
+    pub(super) fn new(id: u64) -> Self {
+        Self {
+            id,
+            engine: Engine::new(),
+            next: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 }
 
 /// A spin lock that yields: a std mutex could not be given back by another call than the one that took it.
 ///
 /// # Invariants
-/// 1. `entries` is reached through a [`Locked`] only, of which there is one while `taken`.
+/// 1. A member lives as long as it is in a chain: whoever frees it removes it first.
+/// 2. The chains are read and written through a [`Locked`] only, of which there is one while `taken`. It orders all
+///    accesses, so they are Relaxed.
 struct Registry {
     taken: AtomicBool,
-    entries: UnsafeCell<BTreeMap<u64, Entry>>,
+    chains: [AtomicPtr<Member>; CHAINS],
 }
-
-// SAFETY: invariant 1: one thread at a time; entries may change threads, because an engine is `Sync` and is
-// only lent.
-unsafe impl Sync for Registry {}
 
 static DOMAINS: Registry = Registry {
     taken: AtomicBool::new(false),
-    entries: UnsafeCell::new(BTreeMap::new()),
+    chains: [const { AtomicPtr::new(ptr::null_mut()) }; CHAINS],
 };
 
-/// The right to the entries.
+/// The right to the chains.
 struct Locked(());
 
 fn lock() -> Locked {
@@ -50,10 +61,23 @@ fn lock() -> Locked {
     Locked(())
 }
 
+fn chain(id: u64) -> &'static AtomicPtr<Member> {
+    &DOMAINS.chains[id as usize % CHAINS]
+}
+
 impl Locked {
-    fn entries(&mut self) -> &mut BTreeMap<u64, Entry> {
-        // SAFETY: invariant 1 of the registry: `self` is the only one, and borrowed.
-        unsafe { &mut *DOMAINS.entries.get() }
+    fn read<'l>(&'l self, link: &AtomicPtr<Member>) -> Option<&'l Member> {
+        // SAFETY: null, or by invariant 1 a member that lives while nobody else may remove it, which `self` sees to.
+        unsafe { link.load(Ordering::Relaxed).as_ref() }
+    }
+
+    fn members<'l>(&'l self, chain: &AtomicPtr<Member>) -> impl Iterator<Item = &'l Member> {
+        iter::successors(self.read(chain), |member| self.read(&member.next))
+    }
+
+    fn engines(&self) -> impl Iterator<Item = &Engine> {
+        let members = DOMAINS.chains.iter().flat_map(|chain| self.members(chain));
+        members.map(|member| &member.engine)
     }
 }
 
@@ -64,28 +88,39 @@ impl Drop for Locked {
 }
 
 /// # Safety
-/// 1. `engine` lives, at its address, until after [`remove`] with the same number.
-pub(super) unsafe fn insert(id: u64, engine: &Engine) {
-    // INVARIANT: 1 of Entry by clause 1.
-    lock().entries().insert(id, Entry(engine.into()));
+/// 1. `member` is in no chain, and lives, at its address, until after [`remove`] of it.
+pub(super) unsafe fn insert(member: &Member) {
+    let _locked = lock();
+    let chain = chain(member.id);
+    member
+        .next
+        .store(chain.load(Ordering::Relaxed), Ordering::Relaxed);
+    // INVARIANT: 1 by clause 1.
+    chain.store(ptr::from_ref(member).cast_mut(), Ordering::Relaxed);
 }
 
-pub(super) fn remove(id: u64) {
-    lock().entries().remove(&id);
+pub(super) fn remove(member: &Member) {
+    let locked = lock();
+    let chain = chain(member.id);
+    let mut links = iter::once(chain).chain(locked.members(chain).map(|before| &before.next));
+    let at = links.find(|link| ptr::eq(link.load(Ordering::Relaxed), member));
+    if let Some(link) = at {
+        link.store(member.next.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
 }
 
 /// Runs `f` if the domain with this number lives; it does until `f` returns.
 pub(super) fn while_it_lives(id: u64, f: impl FnOnce()) {
-    let mut locked = lock();
-    if locked.entries().contains_key(&id) {
+    let locked = lock();
+    if locked.members(chain(id)).any(|member| member.id == id) {
         f();
     }
 }
 
 /// Before a fork: takes the lock, and shows each engine to `f`.
 pub(crate) fn lock_for_fork(f: impl Fn(&Engine)) {
-    let mut locked = lock();
-    locked.entries().values().map(Entry::engine).for_each(f);
+    let locked = lock();
+    locked.engines().for_each(f);
     mem::forget(locked);
 }
 
@@ -94,7 +129,34 @@ pub(crate) fn lock_for_fork(f: impl Fn(&Engine)) {
 /// # Safety
 /// 1. The calling thread has called [`lock_for_fork`], and not this since.
 pub(crate) unsafe fn unlock_after_fork(f: impl Fn(&Engine)) {
-    // INVARIANT: 1 of the registry: by clause 1 this is the one that was forgotten.
-    let mut locked = Locked(());
-    locked.entries().values().map(Entry::engine).for_each(f);
+    // INVARIANT: 2 of the registry: by clause 1 this is the one that was forgotten.
+    let locked = Locked(());
+    locked.engines().for_each(f);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_leave_from_anywhere_in_their_chain() {
+        let id = |n: u64| u64::MAX - n * CHAINS as u64; // one chain, and no domain's numbers
+        let members: [_; 4] = core::array::from_fn(|n| Box::new(Member::new(id(n as u64))));
+        let lives = |n: u64| {
+            let mut found = false;
+            while_it_lives(id(n), || found = true);
+            found
+        };
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+            for member in &members {
+                // SAFETY: clause 1: they are removed below.
+                unsafe { insert(member) };
+            }
+            for (gone, n) in order.into_iter().enumerate() {
+                assert!(order[gone..].iter().all(|&n| lives(n)));
+                remove(&members[usize::try_from(n).unwrap()]);
+                assert!(!order[..=gone].iter().any(|&n| lives(n)));
+            }
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::libc_calls::{
 };
 use crate::regressions::{my_tid, wait_until_asleep};
 use crate::reports;
-use urcu::{Mb, Memb, OrdMap, Qsbr, Rcu};
+use urcu::{Mb, Memb, OrdMap, Qsbr, Rcu, Srcu};
 
 /// What must work in every child and parent afterwards.
 fn everything_works<R: Reader>() {
@@ -427,6 +427,67 @@ fn a06_who_forked_inside_a_wait_slept_on_in_the_child() {
             }
             assert_eq!(wait_for(child), 0);
             other.join().unwrap();
+        },
+    );
+}
+
+// The callback that would have run the grace period was in the parent's queue, where no worker of the child looked, and
+// a new cookie relied on it.
+#[test]
+fn a06_a_cookie_was_never_done_in_the_child() {
+    in_child("a06_fork::a06_a_cookie_was_never_done_in_the_child", || {
+        static P: Rcu<u32> = Rcu::null();
+        let guard = Memb::read_lock();
+        let before = Memb::start_poll();
+        let status = fork_and_wait(|| {
+            drop(guard);
+            wait_until(|| before.is_done());
+        });
+        assert_eq!(status, 0);
+        wait_until(|| before.is_done());
+
+        static INSIDE: Stage = Stage::new();
+        static RELEASED: Stage = Stage::new();
+        Memb::call(|| {
+            INSIDE.next();
+            RELEASED.wait_for(1);
+        });
+        INSIDE.wait_for(1);
+        P.assign(1);
+        let _before = Memb::start_poll(); // its callback waits behind the other
+        let status = fork_and_wait(|| {
+            let old = P.replace(2).unwrap().start();
+            wait_until(|| old.is_ready());
+            assert!(old.try_into_box().is_ok_and(|old| *old == 1));
+        });
+        assert_eq!(status, 0);
+        RELEASED.next();
+    });
+}
+
+// What other threads had queued waited for a barrier.
+#[test]
+fn a06_a_call_in_the_child_left_the_other_shards_to_themselves() {
+    in_child(
+        "a06_fork::a06_a_call_in_the_child_left_the_other_shards_to_themselves",
+        || {
+            static RAN: AtomicUsize = AtomicUsize::new(0);
+            static OF_SRCU: AtomicUsize = AtomicUsize::new(0);
+            let srcu = Srcu::new();
+            let guards = (Memb::read_lock(), srcu.read_lock());
+            for _ in 0..40 {
+                let queue = || Memb::call(|| _ = RAN.fetch_add(1, SeqCst));
+                std::thread::spawn(queue).join().unwrap();
+            }
+            srcu.call(|| _ = OF_SRCU.fetch_add(1, SeqCst));
+            let status = fork_and_wait(|| {
+                drop(guards);
+                Memb::call(|| {});
+                wait_until(|| RAN.load(SeqCst) == 40);
+                let cookie = srcu.get_state();
+                wait_until(|| cookie.is_done() && OF_SRCU.load(SeqCst) == 1);
+            });
+            assert_eq!(status, 0);
         },
     );
 }

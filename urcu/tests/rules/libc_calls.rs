@@ -168,6 +168,32 @@ pub(crate) fn has_global_membarrier() -> bool {
     known >= 0 && known & i64::from(libc::MEMBARRIER_CMD_GLOBAL) != 0
 }
 
+/// Lets the process map so many bytes more; gives back the limit that it had.
+pub(crate) fn limit_address_space(more: u64) -> libc::rlimit {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
+    // SAFETY: takes an integer.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let mut before = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `before` is valid for writes.
+    let ret = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut before) };
+    assert_eq!(ret, 0);
+    restore_address_space(libc::rlimit {
+        rlim_cur: pages * u64::try_from(page).unwrap() + more,
+        ..before
+    });
+    before
+}
+
+pub(crate) fn restore_address_space(limit: libc::rlimit) {
+    // SAFETY: `limit` is valid for reads.
+    let ret = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    assert_eq!(ret, 0);
+}
+
 /// This process may run on the first of its processors only. Allocates nothing: for between fork and exec.
 pub(crate) fn run_on_one_processor() -> Result<()> {
     // SAFETY: all-zero bytes are a valid, empty set.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::child::in_child;
 use crate::flavors::{Reader, Stage, every_flavor, wait_until};
 use crate::libc_calls::{self, fork_and_wait};
-use urcu::Memb;
+use urcu::{Memb, Rcu};
 
 fn leaked<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
@@ -243,6 +243,38 @@ fn shut_down<R: Reader>() {
     assert_eq!(status, 0);
 }
 every_flavor!(shutdown_drains_and_joins_and_calls_start_anew, shut_down in child);
+
+// The worker's own ring went to a new worker as its thread ended, which nobody joined.
+fn retiring_callback<R: Reader>() {
+    let p: &Rcu<u64, R::F> = leaked(Rcu::new(0));
+    let mut reader = R::join();
+    for n in 1..=20 {
+        R::call(move || drop(p.replace(n)));
+        reader.shutdown();
+        no_workers::<R>();
+    }
+    assert_eq!(R::stats().callbacks_pending, 0);
+}
+every_flavor!(shutdown_returned_beside_a_worker_that_freed_what_callbacks_had_retired, retiring_callback in child);
+
+// One start failed, and from then on one call in 64 tried again: a callback that no other followed was stuck.
+#[test]
+fn a_lone_callback_was_stuck_after_one_failed_start() {
+    in_child(
+        "workers::a_lone_callback_was_stuck_after_one_failed_start",
+        || {
+            static RAN: AtomicBool = AtomicBool::new(false);
+            let spawn = || std::thread::Builder::new().spawn(|| {});
+            let limit = libc_calls::limit_address_space(1 << 20);
+            assert!(spawn().is_err(), "threads start in 1 MiB");
+            Memb::call(|| RAN.store(true, SeqCst));
+            libc_calls::restore_address_space(limit);
+            let cookie = Memb::start_poll();
+            wait_until(|| cookie.is_done());
+            wait_until(|| RAN.load(SeqCst));
+        },
+    );
+}
 
 /// Calls, barriers and shutdowns from all sides: no callback is lost, no wait hangs.
 fn shut_down_storm<R: Reader>() {
