@@ -270,9 +270,9 @@ pub(crate) fn last_change() {
     let ticket: Ticket = Arc::new(crate::llist::Linked::new(3));
     pending.push(&ticket);
     pending.pass(|_| (), || true);
-    let value = Arc::new(crate::atomic::AtomicU32::new(0));
+    let value = Arc::new(AtomicU32::new(0));
     touch(&*value);
-    let relaxed = crate::atomic::Ordering::Relaxed;
+    let relaxed = Ordering::Relaxed;
     let notifier = {
         let (pending, ticket, value) = (Arc::clone(&pending), Arc::clone(&ticket), Arc::clone(&value));
         thread::spawn(move || {
@@ -343,9 +343,9 @@ pub(crate) fn a_listener_comes() {
     pending.push(&ticket);
     pending.pass(|_| (), || true);
     pending.forsake();
-    let value = Arc::new(crate::atomic::AtomicU32::new(0));
+    let value = Arc::new(AtomicU32::new(0));
     touch(&*value);
-    let relaxed = crate::atomic::Ordering::Relaxed;
+    let relaxed = Ordering::Relaxed;
     let notifier = {
         let (pending, value) = (Arc::clone(&pending), Arc::clone(&value));
         thread::spawn(move || {
