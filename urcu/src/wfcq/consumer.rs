@@ -17,20 +17,20 @@ use super::{Node, Pushed, Queue, TakeAll};
 pub enum Nothing {
     /// The queue is empty.
     Empty,
-    /// The next element is being pushed: its producer has not stored the link yet.
+    /// The next element is being pushed: its producer has not stored the link, or the value into its slot, yet.
     #[doc(alias = "CDS_WFCQ_WOULDBLOCK")]
     Pending,
 }
 
 /// The right to take from a [`Queue`]. There is one at a time.
 ///
-/// [`try_pop`](Self::try_pop) never waits. [`pop`](Self::pop) waits at an element that is just being pushed, for one
-/// store of its producer: it spins for a few microseconds at most (not at all on one CPU), yields a few times, and
-/// then sleeps 50 us, doubled up to a millisecond. So a producer that was preempted there costs the consumer no CPU, and
-/// can run, also on one CPU and with a lower priority. In a signal handler only [`try_pop_node`](Self::try_pop_node) may
-/// be used, of a queue onto which only [nodes](Queue::push_node) are pushed, and the node is neither dropped there nor taken
-/// apart, which would free it: the push that the handler has interrupted would be waited for, for ever, and so would
-/// malloc's lock.
+/// [`try_pop`](Self::try_pop) never waits. [`pop`](Self::pop) waits at an element that is just being pushed, for its
+/// producer to copy the value into its slot, or for one store if it goes as a node: it spins for a few microseconds at
+/// most (not at all on one CPU), yields a few times, and then sleeps 50 us, doubled up to a millisecond. So a producer
+/// that was preempted there costs the consumer no CPU, and can run, also on one CPU and with a lower priority. In a
+/// signal handler only [`try_pop_node`](Self::try_pop_node) may be used, of a queue onto which only
+/// [nodes](Queue::push_node) are pushed, and the node is neither dropped there nor taken apart, which would free it:
+/// the push that the handler has interrupted would be waited for, for ever, and so would malloc's lock.
 pub struct Consumer<'q, T: Send> {
     queue: &'q Queue<T>,
 }
@@ -234,9 +234,11 @@ impl<'q, T: Send> Consumer<'q, T> {
     #[doc(alias = "cds_wfcq_splice_nonblocking")]
     pub fn try_take_all(&mut self) -> Result<TakeAll<T>, Nothing> {
         let (front, last) = (&self.queue.front, &self.queue.last);
+        // `last` once, and before `first`: whoever has pushed what is there has stored `first`, or is about to.
+        let otherwise = self.why_nothing();
         let first = front.first.load(Ordering::Acquire);
-        if first.is_null() || self.queue.is_empty() {
-            return Err(self.why_nothing());
+        if first.is_null() || otherwise == Nothing::Empty {
+            return Err(otherwise);
         }
         // As in `take_node`: `first` before `last`.
         front.first.store(ptr::null_mut(), Ordering::Relaxed);
