@@ -7,12 +7,13 @@ use std::sync::Arc;
 use loom::cell::UnsafeCell;
 use loom::thread;
 
+use crate::atomic::{AtomicBool, Event, Ordering};
 use crate::flavor::{Fault, Memb, has};
 use crate::guard::Guard;
 use crate::lfs_raw::{Inner, RawStack};
 use crate::links::{Link, Links};
 use crate::slot::{Slots, Stage, State};
-use crate::wfcq::{Node, Queue};
+use crate::wfcq::{Node, Nothing, Pushed, Queue};
 use crate::world::{slot, synchronize};
 
 /// A value that loom watches: who has it may write to it.
@@ -121,6 +122,118 @@ pub(crate) fn slots() {
     }
     assert_eq!(sum, 7, "each once");
     assert!(queue.is_empty() && consumer.pop().is_none());
+    for producer in producers {
+        producer.join().expect("a producer");
+    }
+}
+
+fn push(queue: &Queue<Watched>, value: u32) -> Pushed {
+    let watched = Watched::new();
+    watched.set(value);
+    queue.push(watched)
+}
+
+/// Blocks go round: one is spare at first, both threads push into what the consumer has left behind, and one may claim a slot
+/// of a block that has had another life since it looked.
+pub(crate) fn spare() {
+    let queue = Arc::new(Queue::new());
+    let mut consumer = queue.consumer().expect("the first");
+    for value in 0..3 {
+        push(&queue, value);
+    }
+    for value in 0..3 {
+        assert_eq!(consumer.pop().expect("pushed").get(), value);
+    }
+    let producer = {
+        let queue = Arc::clone(&queue);
+        thread::spawn(move || {
+            push(&queue, 10);
+            push(&queue, 20);
+        })
+    };
+    let mut popped = Vec::new();
+    for value in [1, 3] {
+        push(&queue, value);
+        push(&queue, value + 1);
+        popped.extend([consumer.pop(), consumer.pop()]);
+    }
+    while popped.iter().flatten().count() < 6 {
+        match consumer.pop() {
+            None => thread::yield_now(),
+            more => popped.push(more),
+        }
+    }
+    let popped = || popped.iter().flatten().map(Watched::get);
+    assert!(popped().filter(|&value| value < 10).eq(1..=4), "in order");
+    assert!(popped().filter(|&value| value >= 10).eq([10, 20]), "in order");
+    assert!(queue.is_empty() && consumer.pop().is_none());
+    producer.join().expect("the producer");
+}
+
+/// Takes so many; sleeps where there is nothing, about which `asleep` is told.
+fn take_or_sleep(queue: &Queue<Watched>, many: u32, bell: &Event, asleep: impl Fn(bool)) {
+    let mut consumer = queue.consumer().expect("the first");
+    let mut taken = 0;
+    while taken < many {
+        let seen = bell.value();
+        asleep(true);
+        let element = consumer.try_pop();
+        if let Err(Nothing::Empty) = element {
+            assert!(bell.wait_while(seen, None));
+        }
+        asleep(false);
+        match element {
+            Ok(watched) => taken += watched.get(),
+            Err(_) => thread::yield_now(),
+        }
+    }
+}
+
+fn bell() -> Arc<Event> {
+    let bell = Arc::new(Event::new());
+    let _ = format!("{bell:?}");
+    bell
+}
+
+/// Who pushes looks then whether the consumer sleeps, who says so and looks then whether there is something. There was a
+/// block before, or nothing.
+///
+/// That the push's own access is SeqCst is not checked: loom's fence for the look stands between the two, and would do.
+pub(crate) fn sleeper(block: bool) {
+    let ((queue, _), bell) = (queue_and_nodes::<1>(), bell());
+    if block {
+        push(&queue, 0);
+        assert!(queue.consumer().and_then(|mut all| all.pop()).is_some());
+    }
+    let sleeps = Arc::new(AtomicBool::new(false));
+    let _ = format!("{sleeps:?}");
+    let producer = {
+        let (queue, bell, sleeps) = (Arc::clone(&queue), Arc::clone(&bell), Arc::clone(&sleeps));
+        thread::spawn(move || {
+            push(&queue, 1);
+            if sleeps.load(Ordering::SeqCst) {
+                bell.signal();
+            }
+        })
+    };
+    take_or_sleep(&queue, 1, &bell, |now| sleeps.store(now, Ordering::SeqCst));
+    producer.join().expect("the producer");
+}
+
+/// Who finds the queue empty rings, and nobody else does: that is enough.
+pub(crate) fn first_wakes() {
+    let (queue, bell) = (Arc::new(Queue::new()), bell());
+    push(&queue, 0);
+    assert!(queue.consumer().and_then(|mut all| all.pop()).is_some());
+    let producers = [(); 2].map(|()| {
+        let (queue, bell) = (Arc::clone(&queue), Arc::clone(&bell));
+        thread::spawn(move || {
+            if push(&queue, 1) == Pushed::First {
+                bell.signal();
+            }
+        })
+    });
+    take_or_sleep(&queue, 2, &bell, |_| ());
     for producer in producers {
         producer.join().expect("a producer");
     }

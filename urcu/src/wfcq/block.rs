@@ -91,10 +91,13 @@ impl<T> Block<T> {
             let ready = unsafe { &raw mut (*at).slots[slot].ready };
             // SAFETY: as above.
             unsafe { ready.write(AtomicBool::new(false)) };
-            // SAFETY: as above.
-            let witness = unsafe { &raw mut (*at).slots[slot].witness };
-            // SAFETY: as above.
-            unsafe { witness.write(Witness::new()) };
+            // The old one knows who used the slot before.
+            if memory.is_none() {
+                // SAFETY: as above.
+                let witness = unsafe { &raw mut (*at).slots[slot].witness };
+                // SAFETY: as above.
+                unsafe { witness.write(Witness::new()) };
+            }
         }
         // SAFETY: as above; all that must be initialised is.
         let block_ref = unsafe { &*at };

@@ -260,8 +260,9 @@ impl<T: Send> Queue<T> {
     /// # Safety
     /// 1. The block is the caller's alone, and has no values.
     unsafe fn spend(&self, block: NonNull<Block<T>>) {
-        // Release pairs with the Acquire of `push_block`, Acquire with the Release of whoever put the other one there.
-        let other = self.front.spare.swap(block.as_ptr(), Ordering::AcqRel);
+        // Release pairs with the Acquire of `push_block`. No Acquire: only consumers put one there, and `has_consumer` orders
+        // them.
+        let other = self.front.spare.swap(block.as_ptr(), Ordering::Release);
         if let Some(other) = NonNull::new(other) {
             // SAFETY: 1: exchanged, so nobody else's.
             unsafe { block::free(other) };
