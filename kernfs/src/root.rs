@@ -44,8 +44,8 @@ struct Owner(Dir);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Nodes whose memory is not freed: those in the tree, and removed ones that a handle or a grace
-    /// period keeps.
+    /// Nodes that somebody may have: those in the tree, and removed ones that a handle or a grace period keeps. Not those
+    /// (4096 at most, about 1 MiB) whose memory waits to be made a node of again.
     pub nodes: u64,
     /// Files that are open, or being opened.
     pub open_files: u64,

@@ -132,8 +132,8 @@ impl Mount {
     /// this moment; and all of them where this is called by what runs on the tree's notify worker. See
     /// [`Watching::flush`](crate::Watching::flush).
     ///
-    /// Clients may have the kernel keep a directory's lock, for
-    /// which news of what is in it wait; when that has taken 10 s this returns.
+    /// Clients may have the kernel keep a directory's lock, for which news of what is in it wait; when that has taken 10 s
+    /// this returns.
     ///
     /// Not from a callback that was called through the mount, nor with a lock held that one of
     /// [`SyscallOps`](crate::SyscallOps) takes: the kernel holds a directory's lock meanwhile, which the news waits for.

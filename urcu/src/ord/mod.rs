@@ -36,7 +36,8 @@
 //! the path is what it was, stores, and gives the lock back. If another writer was faster on the same path it starts
 //! anew. So nothing of the user's ever runs under the lock, no `Ord`, no `Drop`, no allocator; a panic there leaves
 //! the map as it was; and the lock is held for some tens of nanoseconds. Addresses do not deceive: a node that
-//! the section has found is not freed in it, so its address is not used again.
+//! the section has found is not freed in it, so its address is not used again. Where one leaf takes the place of one
+//! ([`exchange`]) that is all there is to do; splits, merges and first leaves are planned first ([`plan`]).
 //!
 //! What an update replaces is retired after the lock was given back: nodes, leaves and inner ones, through the ring
 //! of [`crate::ring`] (memory without drop glue), a value as a [`RetiredArc`].
