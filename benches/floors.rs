@@ -68,7 +68,7 @@ const TORTURE: [&str; 25] = [
 ];
 
 /// The same for `kernfs_torture`.
-const KERNFS_TORTURE: [&str; 27] = [
+const KERNFS_TORTURE: [&str; 28] = [
     "errno",
     "calls",
     "allowed",
@@ -85,6 +85,7 @@ const KERNFS_TORTURE: [&str; 27] = [
     "io",
     "attributes",
     "process",
+    "controls",
     "options",
     "faults",
     "gate",
