@@ -58,7 +58,9 @@ const TABLE: &[Row] = &[
         (EPERM, "O_NOATIME on somebody else's file"),
         (
             ENODEV,
-            "what sysfs says of a file that is removed between the walk and the open; here if it is taken for one that is opened again by a descriptor: a call of the same thread was told ESTALE of it and did not walk again (open_by_handle_at(2))",
+            "what sysfs says of a file that is removed between the walk and the open; here if it is taken for one that is \
+             opened again by a descriptor: a call of the same thread was told ESTALE of it and did not walk again \
+             (open_by_handle_at(2))",
         ),
     ]),
     by_path(Call::Create, &[EACCES, EISDIR, EEXIST, EINVAL])

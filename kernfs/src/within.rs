@@ -19,8 +19,8 @@ use crate::path;
 /// A node, for as long as a read section lasts; [`get`](Self::get) makes a handle of it, for longer. `Copy`.
 ///
 /// It is what [`Node::within`] gives, and what is found from there. All that it does is lock-free, enters no further
-/// section and, but for the count of [`get`](Self::get), writes to no memory that others read. As with a handle, the node may be removed meanwhile; then it
-/// answers for what the node was.
+/// section and, but for the count of [`get`](Self::get), writes to no memory that others read. As with a handle, the
+/// node may be removed meanwhile; then it answers for what the node was.
 ///
 /// The section holds back all memory of the domain: look, and leave it. Callbacks that block, and removal, are not for
 /// sections, so this has neither; nor can it go to another thread.

@@ -228,16 +228,18 @@ impl Backlog {
         self.settings.stranded.load(Ordering::Relaxed)
     }
 
-    /// Notes that what the caller has queued, or left, waits in a shard without a worker. SeqCst: behind the push;
-    /// pairs with [`look_after_stranded`](Self::look_after_stranded).
+    /// Notes that what the caller has queued, or left, waits in a shard without a worker.
     pub(crate) fn strand(&self) {
-        self.settings.stranded.store(true, Ordering::SeqCst);
+        // Release: behind the push; pairs with the Acquire of `look_after_stranded`. An exchange, which goes on with the
+        // release of a note that it writes over.
+        self.settings.stranded.swap(true, Ordering::Release);
     }
 
-    /// The caller looks at all shards next. SeqCst, before that: either it sees what was pushed before a
-    /// [`strand`](Self::strand), or the note is later, and stands.
+    /// The caller looks at all shards next.
     pub(crate) fn look_after_stranded(&self) {
-        self.settings.stranded.store(false, Ordering::SeqCst);
+        // An exchange: either it reads a note, and with Acquire all is seen that was pushed before that and before those
+        // which it had written over, or the note is later, and stands.
+        self.settings.stranded.swap(false, Ordering::Acquire);
     }
 
     /// Whether it is time to try a start, `now` being the time: none has failed, or not just now.

@@ -63,9 +63,8 @@ use crate::worker;
 ///
 /// # After fork
 /// Both processes go on. The child keeps the sections that the forking thread opened, and ends those of all
-/// other threads; see [`SrcuGuard`]. What was queued runs in both, in the
-/// child from its next `call`, `barrier` or look at a cookie of the domain on. Where a worker ran, the child never gives
-/// the memory of the domain back.
+/// other threads; see [`SrcuGuard`]. What was queued runs in both, in the child from its next `call`, `barrier` or look
+/// at a cookie of the domain on. Where a worker ran, the child never gives the memory of the domain back.
 ///
 /// Not for signal handlers. Waiting for a grace period inside a section of *another* domain is fine, as long
 /// as nobody does so the other way round.
