@@ -65,17 +65,22 @@ pub(super) fn run(options: &Options, launch: &mut Launch) -> Result<Report, Stri
         let echoing = server::spawn(scope, "accept", move || {
             server::accept(echo, stop, |stream| {
                 let limit = settings.read(|c| c.max_connections);
-                let Some(held) = open.admit(stream, limit as usize) else {
-                    return REFUSED.add(1);
-                };
-                // Before the client can hear of it.
-                ACCEPTED.add(1);
-                server::spawn(scope, "conn", || conn::serve(&tree.conn, settings, held));
+                // Counted before the client can hear of it.
+                match open.admit(stream, limit as usize) {
+                    Ok(held) => {
+                        ACCEPTED.add(1);
+                        server::spawn(scope, "conn", || conn::serve(&tree.conn, settings, held));
+                    }
+                    Err(refused) => {
+                        REFUSED.add(1);
+                        drop(refused);
+                    }
+                }
             });
         });
         let answering = server::spawn(scope, "metrics", move || {
             server::accept(metrics, stop, |stream| {
-                if let Some(held) = scrapers.admit(stream, http::LIMIT) {
+                if let Ok(held) = scrapers.admit(stream, http::LIMIT) {
                     server::spawn(scope, "scrape", move || {
                         let _ = http::answer(&held.stream, root);
                     });

@@ -26,16 +26,19 @@ impl Sockets {
     }
 
     /// Takes a socket in, unless there are `limit` of them, or this is the end.
-    pub(super) fn admit(&self, stream: TcpStream, limit: usize) -> Option<Held> {
+    ///
+    /// # Errors
+    /// The socket, open as it was: who counts the refused does it before the client can see its end.
+    pub(super) fn admit(&self, stream: TcpStream, limit: usize) -> Result<Held, TcpStream> {
         let mut table = self.lock();
         if table.closed || table.open.len() >= limit {
-            return None;
+            return Err(stream);
         }
         table.last += 1;
         let (id, stream) = (table.last, Arc::new(stream));
         table.open.insert(id, Arc::clone(&stream));
         let all = self.clone();
-        Some(Held { id, stream, all })
+        Ok(Held { id, stream, all })
     }
 
     /// Wakes whoever reads or writes, and admits nobody any more.
@@ -66,7 +69,7 @@ impl Drop for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read as _;
+    use std::io::{ErrorKind, Read as _};
     use std::net::TcpListener;
 
     #[test]
@@ -75,14 +78,27 @@ mod tests {
         let connect = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let sockets = Sockets::default();
         let first = sockets.admit(connect(), 1).unwrap();
-        assert!(sockets.admit(connect(), 1).is_none());
+        assert!(sockets.admit(connect(), 1).is_err());
         drop(first);
         let second = sockets.admit(connect(), 1).unwrap();
         assert_eq!((second.id, sockets.count()), (2, 1));
         sockets.close();
         assert_eq!((&*second.stream).read(&mut [0]).unwrap(), 0);
-        assert!(sockets.admit(connect(), 9).is_none());
+        assert!(sockets.admit(connect(), 9).is_err());
         drop(second);
         assert_eq!(sockets.count(), 0);
+    }
+
+    #[test]
+    fn a_client_saw_that_it_was_refused_before_that_was_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let refused = Sockets::default().admit(listener.accept().unwrap().0, 0);
+        let seen = client.read(&mut [0]).map_err(|e| e.kind());
+        assert_eq!(seen, Err(ErrorKind::WouldBlock));
+        drop(refused);
+        client.set_nonblocking(false).unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
     }
 }
