@@ -9,7 +9,8 @@ use kernfs::Root;
 use kernfs::fuse::{Mount, Options};
 
 use crate::support::{
-    TempDir, c_string, errno, is_mount_point, poll, poll_now, text, unmount, with_dir, with_mount,
+    TempDir, c_string, errno, is_mount_point, poll, poll_now, text, unmount, unmount_unused,
+    with_dir, with_mount,
 };
 
 /// A second place, unmounted at the end.
@@ -34,12 +35,8 @@ impl Bound {
         Self(to)
     }
 
-    /// Not by force. A child of another test may have our files, until it becomes its program.
     fn unmount(&self) {
-        while let Err(error) = unmount(&self.0.0, 0) {
-            assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
-            thread::yield_now();
-        }
+        unmount_unused(&self.0.0);
     }
 
     fn at(&self, name: &str) -> std::path::PathBuf {

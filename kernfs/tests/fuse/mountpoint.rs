@@ -12,8 +12,8 @@ use kernfs::{Dir, Errno, Result, Root, RootFlags, SyscallCx, SyscallOps};
 
 use crate::daemon::{Daemon, Mode};
 use crate::support::{
-    become_nobody, errno, have_nobody, is_mount_point, mount_tmpfs, text, unmount, with_dir,
-    with_mount,
+    become_nobody, errno, have_nobody, is_mount_point, mount_tmpfs, text, unmount, unmount_unused,
+    with_dir, with_mount,
 };
 
 fn mount(path: &Path) -> Result<Mount> {
@@ -65,7 +65,7 @@ fn bad_mount_points_are_refused_with_a_reason() {
             text.contains("something (tmpfs) is mounted there"),
             "{text}"
         );
-        unmount(dir, 0).expect("ours");
+        unmount_unused(dir);
         assert_eq!(
             mount(Path::new("a\0b")).expect_err("NUL").errno(),
             Errno::EINVAL
@@ -174,12 +174,12 @@ fn two_mounts_of_one_tree() {
 fn what_somebody_else_mounted_there_is_left_alone() {
     with_dir(|dir| {
         let mount = mount(dir).expect("mounts");
-        unmount(dir, 0).expect("not busy");
+        unmount_unused(dir);
         assert!(!mount.is_mounted());
         mount_tmpfs(dir);
         mount.unmount().expect("nothing to do");
         assert!(is_mount_point(dir));
-        unmount(dir, 0).expect("still there");
+        unmount_unused(dir);
     });
 }
 
@@ -325,6 +325,6 @@ fn a_forked_child_kept_the_mount_of_a_dead_daemon_hanging() {
             "{error}"
         );
         drop(input);
-        unmount(dir, 0).expect("a dead mount");
+        unmount_unused(dir);
     });
 }

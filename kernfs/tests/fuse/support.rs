@@ -158,6 +158,16 @@ pub(crate) fn unmount(path: &Path, flags: libc::c_int) -> io::Result<()> {
     check(unsafe { libc::umount2(target.as_ptr(), flags) })
 }
 
+/// The same, not by force, as soon as nobody uses it: a child of another test may have our files, until it becomes its
+/// program.
+#[track_caller]
+pub(crate) fn unmount_unused(path: &Path) {
+    while let Err(error) = unmount(path, 0) {
+        assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
+        thread::yield_now();
+    }
+}
+
 /// Waits in poll(2) without an end (there is the watchdog), returns what is ready.
 pub(crate) fn poll(file: &impl std::os::fd::AsRawFd, events: i16) -> i16 {
     poll_for(file, events, -1)
