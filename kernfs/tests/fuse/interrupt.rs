@@ -213,17 +213,20 @@ fn a_write_was_eintr_and_done() {
                 let client = scope.spawn(move || {
                     // SAFETY: touches no memory.
                     tell.send(unsafe { libc::pthread_self() }).expect("heard");
-                    let over = StopOnDrop(over);
-                    let done = (0..WRITES).filter(|_| match open.write_at(b"x", 0) {
-                        Ok(_) => true,
-                        Err(error) => {
-                            assert_eq!(error.raw_os_error(), Some(libc::EINTR));
-                            false
+                    let _over = StopOnDrop(over);
+                    let (mut done, mut late) = (0, 0);
+                    while done < WRITES {
+                        match open.write_at(b"x", 0) {
+                            Ok(_) => done += 1,
+                            // On a busy machine a callback may come back too late, and those behind it.
+                            Err(error) => {
+                                assert_eq!(error.raw_os_error(), Some(libc::EINTR));
+                                late += 1;
+                                assert!(late < 10 * WRITES, "{done} done");
+                            }
                         }
-                    });
-                    let done = done.count();
-                    drop(over);
-                    done
+                    }
+                    done + late
                 });
                 let client_thread = who.recv().expect("told");
                 while !over.load(Relaxed) {
@@ -233,10 +236,12 @@ fn a_write_was_eintr_and_done() {
                     }
                     std::thread::yield_now();
                 }
-                let done = client.join().expect("a client");
-                // On a busy machine a callback may come back too late.
-                assert!(done > WRITES / 2, "{done} of {WRITES}");
-                assert_eq!(file.stored.load(Relaxed), WRITES);
+                let written = client.join().expect("a client");
+                // The last one may be late too.
+                while file.stored.load(Relaxed) < written {
+                    std::thread::yield_now();
+                }
+                assert_eq!(file.stored.load(Relaxed), written);
             });
         },
     );
