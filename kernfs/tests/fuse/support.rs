@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kernfs::fuse::{Mount, Options};
 use kernfs::{Cx, Dir, Errno, File, Has, Ops, Result, Root, Seq};
@@ -333,6 +333,16 @@ pub(crate) fn with_dir(test: impl FnOnce(&Path) + Send) {
 
 /// How long a test may take before it counts as one that hangs: much more than the longest needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits for what comes by itself, if at all within half of that.
+#[track_caller]
+pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < PATIENCE / 2, "not yet: {what}");
+        thread::yield_now();
+    }
+}
 
 /// Aborts the connection of a test that hangs, so that it fails; ends the process if that does not help.
 fn watchdog(path: &Path, watched: &mpsc::Receiver<()>) {
