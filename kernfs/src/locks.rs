@@ -40,9 +40,12 @@ static TABLE: LazyLock<Box<[Line]>> = LazyLock::new(|| {
         writer: Writer::new(),
         idle: None,
     };
-    let lines = (0..size(cpus)).map(|_| Line(Mutex::new(shelf())));
+    let lines = (0..size(cpus) + SPARE).map(|_| Line(Mutex::new(shelf())));
     lines.collect()
 });
+
+/// One more for who is [`testing::alone`].
+const SPARE: usize = if cfg!(test) { 1 } else { 0 };
 
 /// The kernel's sizes, but for small machines: of its 4 for two CPUs every fourth pair of files shares one.
 fn size(cpus: usize) -> usize {
@@ -56,11 +59,15 @@ fn size(cpus: usize) -> usize {
 impl Slot {
     /// The mutex of a node. `seed` keeps trees apart, whose ids are alike.
     pub(crate) fn of(seed: u64, id: u64) -> Self {
+        #[cfg(test)]
+        if testing::is_alone() {
+            return Self(u16::try_from(TABLE.len() - 1).unwrap());
+        }
         let mixed = (seed ^ id.rotate_left(32))
             .wrapping_add(id)
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let [high, low, ..] = mixed.to_be_bytes();
-        let most = u16::try_from(TABLE.len() - 1).unwrap_or(u16::MAX);
+        let most = u16::try_from(TABLE.len() - SPARE - 1).unwrap_or(u16::MAX);
         Self(u16::from_be_bytes([high, low]) & most)
     }
 
@@ -120,6 +127,38 @@ impl DerefMut for SlotGuard {
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use std::cell::Cell;
+
+    static ONE: Mutex<()> = Mutex::new(());
+
+    thread_local! {
+        static ALONE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    pub(super) fn is_alone() -> bool {
+        ALONE.get()
+    }
+
+    /// While it lives the nodes that its thread makes share a mutex that no other test's have: the table is the
+    /// process's, and what the others close takes the place of what was closed before.
+    pub(crate) struct Alone(#[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
+
+    pub(crate) fn alone() -> Alone {
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        ALONE.set(true);
+        Alone(one)
+    }
+
+    impl Drop for Alone {
+        fn drop(&mut self) {
+            ALONE.set(false);
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -128,7 +167,7 @@ mod tests {
         for cpus in [0, 1, 2, 4, 8, 16, 32, 4096] {
             assert!(size(cpus).is_power_of_two());
         }
-        let mut used = vec![0; TABLE.len()];
+        let mut used = vec![0; TABLE.len() - SPARE];
         for id in 0..4096 {
             used[usize::from(Slot::of(7, id).0)] += 1;
         }

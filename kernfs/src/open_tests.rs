@@ -11,6 +11,7 @@ use urcu::Memb;
 use crate::attr::ro;
 use crate::flags::{OpenFlags, PollFlags};
 use crate::inner::FileBody;
+use crate::locks::testing::alone;
 use crate::node::{Dir, File};
 use crate::open::OpenFile;
 use crate::root::Root;
@@ -44,6 +45,7 @@ fn counts(file: &File) -> usize {
 // The open node of the file that was closed last stays, with a count of the node; one of each mutex.
 #[test]
 fn who_opens_a_file_again_finds_its_open_node() {
+    let _alone = alone();
     let root = Root::new();
     let one = file(&root, "one");
     let other = neighbour(&root, &one);
@@ -71,6 +73,7 @@ fn who_opens_a_file_again_finds_its_open_node() {
 // What stays does not outlast removal or hiding, nor does a close leave it behind after that.
 #[test]
 fn nothing_of_a_removed_file_is_kept_by_its_mutex() {
+    let _alone = alone();
     let root = Root::new();
     for close_first in [true, false] {
         for hide in [true, false] {
@@ -100,6 +103,7 @@ fn nothing_of_a_removed_file_is_kept_by_its_mutex() {
 // The same where the close meets the removal.
 #[test]
 fn a_close_beside_the_removal_keeps_nothing() {
+    let _alone = alone();
     let root = Root::new();
     for _ in 0..300 {
         let file = file(&root, "file");
@@ -117,6 +121,7 @@ fn a_close_beside_the_removal_keeps_nothing() {
 // A close that meets the whole removal or hiding just before it takes the mutex.
 #[test]
 fn what_is_closed_while_its_node_is_hidden_keeps_nothing() {
+    let _alone = alone();
     let root = Root::new();
     let file = file(&root, "file");
     let closed = counts(&file);
@@ -136,6 +141,7 @@ fn what_is_closed_while_its_node_is_hidden_keeps_nothing() {
 
 #[test]
 fn a_file_whose_open_node_stays_is_not_open() {
+    let _alone = alone();
     let root = Root::new();
     let file = file(&root, "file");
     let is_open = || {
@@ -155,6 +161,7 @@ fn a_file_whose_open_node_stays_is_not_open() {
 // The open node comes and goes with each round. Who notifies finds it, or what is read is new.
 #[test]
 fn what_is_opened_beside_a_notification_reads_the_new_or_has_changed() {
+    let _alone = alone();
     const ROUNDS: u32 = 1000;
     let root = Root::new();
     let value = Arc::new(AtomicU32::new(0));
