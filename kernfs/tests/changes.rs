@@ -325,7 +325,7 @@ impl Ops for WaitsForPoller {
         self.inside.send(()).unwrap();
         // Not without an end: it is to fail, and not to hang.
         let told = self.told.lock().unwrap();
-        told.recv_timeout(Duration::from_secs(20))
+        told.recv_timeout(Duration::from_secs(60))
             .map_err(|_| Errno::ETIMEDOUT)?;
         Ok(data.len())
     }
