@@ -9,7 +9,7 @@ use std::path::Path;
 use kernfs::fuse::{Mount, Options};
 use kernfs::{Creation, Ns, Root, RootFlags};
 
-use crate::support::{TempDir, c_string, errno, text, with_dir};
+use crate::support::{TempDir, c_string, errno, text, until, with_dir};
 
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(dir)
@@ -152,6 +152,8 @@ fn a_handle_finds_its_node_again_through_another_mount() {
                 true => {
                     let text = io::read_to_string(found.expect("found")).expect("read");
                     assert_eq!(text, "30\n");
+                    // The client does not wait for the end of its close, and of a file that is open it is told ENODEV.
+                    until("it is closed", || root.stats().open_files == 0);
                     file.remove().expect("there");
                     second.flush();
                     // ENOENT: the kernel still had the inode, and asked to open it.
