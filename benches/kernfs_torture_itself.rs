@@ -13,9 +13,8 @@ fn torture(arguments: &str) -> Option<(Option<i32>, String, String)> {
 }
 
 /// It fails, and says this.
-fn notices(fault: &str, told: &str) {
-    // Where faults are told by a client or the owner it ends at once.
-    let arguments = format!("--seconds 2 --clients 3 --broken {fault}");
+fn notices(fault: &str, told: &str, seconds: u64) {
+    let arguments = format!("--seconds {seconds} --clients 3 --broken {fault}");
     let Some((status, printed, last)) = torture(&arguments) else {
         return;
     };
@@ -28,34 +27,40 @@ fn notices(fault: &str, told: &str) {
     );
 }
 
+/// So long it may take until a client meets the fault: then the run is over.
+const AT_ONCE: u64 = 60;
+/// For what is seen at the end. The run goes on until there is something to be seen.
+const AT_THE_END: u64 = 2;
+
 #[test]
 fn a_text_that_is_not_whole_is_noticed() {
-    notices("torn", "torn: ");
+    notices("torn", "torn: ", AT_ONCE);
 }
 
 #[test]
 fn an_errno_that_is_not_allowed_is_noticed() {
-    notices("errno", "EDEADLK");
+    notices("errno", "EDEADLK", AT_ONCE);
 }
 
 #[test]
 fn a_node_that_is_kept_is_noticed() {
-    notices("node", "nodes and");
+    notices("node", "nodes and", AT_THE_END);
 }
 
 #[test]
 fn an_open_file_that_is_kept_is_noticed() {
-    notices("file", "files are open");
+    notices("file", "files are open", AT_THE_END);
 }
 
 #[test]
 fn a_descriptor_that_is_kept_is_noticed() {
-    notices("descriptor", "descriptors of");
+    notices("descriptor", "descriptors of", AT_THE_END);
 }
 
 #[test]
 fn a_call_that_does_not_return_is_noticed() {
-    let Some((status, _, last)) = torture("--clients 3 --broken hang --patience 1") else {
+    let Some((status, _, last)) = torture("--seconds 60 --clients 3 --broken hang --patience 1")
+    else {
         return;
     };
     assert_eq!(status, Some(3), "{last}");

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use benches::dice::Dice;
 
+use crate::controls::Broken;
 use crate::faults::Faults;
 use crate::gate::Gate;
 use crate::options::Options;
@@ -25,6 +26,8 @@ pub(crate) struct Daemon {
     pub(crate) objects: AtomicI64,
     /// Open files that were not released, of those files that hear of it.
     pub(crate) unreleased: AtomicI64,
+    /// What was kept for ever on purpose.
+    pub(crate) kept: AtomicU64,
     /// What the owner does: how often he did something, and what.
     pub(crate) deeds: AtomicU64,
     deed: Mutex<&'static str>,
@@ -40,6 +43,7 @@ impl Daemon {
             faults: Faults::default(),
             objects: AtomicI64::new(0),
             unreleased: AtomicI64::new(0),
+            kept: AtomicU64::new(0),
             deeds: AtomicU64::new(0),
             deed: Mutex::new("nothing yet"),
             over: AtomicBool::new(false),
@@ -57,6 +61,13 @@ impl Daemon {
     pub(crate) fn end(&self) {
         self.over.store(true, Relaxed);
         self.gate.end();
+    }
+
+    /// Whether something should have been kept for ever, and nothing was yet.
+    pub(crate) fn has_to_keep(&self) -> bool {
+        let keeps = [Broken::Node, Broken::File, Broken::Descriptor];
+        let wanted = keeps.iter().any(|fault| self.options.is_broken(*fault));
+        wanted && self.kept.load(Relaxed) == 0
     }
 
     /// The owner begins to do something.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
@@ -144,14 +145,21 @@ impl Owner {
             && let Some(file) = node.as_file()
             && let Ok(open) = file.open(OpenFlags::READ)
         {
-            mem::forget(open);
+            self.keep(open);
         }
-        if options.is_broken(Broken::Descriptor) {
-            mem::forget(fs::File::open("/"));
+        if options.is_broken(Broken::Descriptor)
+            && let Ok(descriptor) = fs::File::open("/")
+        {
+            self.keep(descriptor);
         }
         if options.is_broken(Broken::Node) {
-            mem::forget(node);
+            self.keep(node);
         }
+    }
+
+    fn keep<T>(&self, it: T) {
+        mem::forget(it);
+        self.daemon.kept.fetch_add(1, Relaxed);
     }
 
     fn rename(&mut self) -> Result<()> {

@@ -33,6 +33,8 @@ use crate::watchdog::{Over, Watched, watch};
 
 /// How often the main thread looks round.
 const TICK: Duration = Duration::from_millis(50);
+/// So much longer a run goes on while nothing has been broken that should be: the machine may be busy.
+const LONGER: Duration = Duration::from_secs(60);
 /// How long threads and freed memory may take at the end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -195,7 +197,9 @@ fn oversee(
     let each = Duration::from_millis((1000 * options.seconds / 60).clamp(100, 1000));
     let stat = Duration::from_secs(options.stat);
     let (mut next_sample, mut next_stat) = (each, stat);
-    while began.elapsed() < options.duration() && !daemon.faults.any() {
+    let latest = options.duration() + LONGER;
+    let goes_on = |now| now < options.duration() || now < latest && daemon.has_to_keep();
+    while goes_on(began.elapsed()) && !daemon.faults.any() {
         if clients
             .iter_mut()
             .any(|client| !matches!(client.try_wait(), Ok(None)))
@@ -354,6 +358,8 @@ impl Meanwhile {
         let seconds = self.took.as_secs().max(1);
         let never_full = daemon.options.stuck && daemon.gate.counts().0 == 0;
         let gaps = [
+            // However much happened before the clients heard of the end.
+            (daemon.options.seconds == 0, "there was no time"),
             (calls < 100 * seconds, "too few calls"),
             (self.tally.texts < seconds, "no text was read"),
             (
