@@ -4,6 +4,7 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![deny(unsafe_code)]
 
+mod callbacks;
 pub mod cgroupfs;
 pub mod cli;
 pub mod echod;

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use kernfs::Root;
 use kernfs::fuse::{self, Termination};
 use rustix::process::Signal;
-use urcu::Memb;
 
 use super::clients::Clients;
 use super::config::Config;
@@ -24,6 +23,7 @@ use super::sockets::Sockets;
 use super::stats::{ACCEPTED, BAD_RELOADS, REFUSED, RELOADS, Report};
 use super::tree::Tree;
 use super::{NAME, complain, conn, http, notify, server};
+use crate::callbacks;
 use crate::cli::say;
 use crate::mount::Mounted;
 
@@ -118,15 +118,12 @@ pub(super) fn run(options: &Options, launch: &mut Launch) -> Result<Report, Stri
     let left = root.clone();
     root.destroy().map_err(|e| e.to_string())?;
     drop(settings);
-    // A callback may free what queues another one. Nobody else queues any, so this ends.
-    while Memb::stats().callbacks_pending != 0 {
-        Memb::barrier();
-    }
+    let callbacks = callbacks::wait().callbacks_pending;
     Ok(Report {
         connections: open.count(),
         // The handle that asks keeps the root directory.
         nodes: left.stats().nodes.saturating_sub(1),
-        callbacks: Memb::stats().callbacks_pending,
+        callbacks,
         mounts: mounts.is_err().into(),
     })
 }

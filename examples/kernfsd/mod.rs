@@ -41,6 +41,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use urcu::{Event, Memb};
 
+use crate::callbacks;
 use crate::cli::{self, say};
 use crate::mount::Mounted;
 use options::{Command, Options};
@@ -144,14 +145,7 @@ fn serve(options: &Options, wait: impl FnOnce()) -> Result<Report, String> {
     let mounts = mounted.end().inspect_err(|e| complain(format_args!("{e}")));
     let left = root.clone();
     root.destroy().map_err(|e| e.to_string())?;
-    // A callback may free what queues another one. Nobody else queues any, so this ends.
-    let after = loop {
-        Memb::barrier();
-        let stats = Memb::stats();
-        if stats.callbacks_pending == 0 {
-            break stats;
-        }
-    };
+    let after = callbacks::wait();
     Ok(Report {
         time,
         readers: options.readers,
