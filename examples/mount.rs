@@ -248,8 +248,10 @@ mod tests {
     #[test]
     fn a_fresh_directory_takes_the_first_of_100_names_that_is_free_and_goes() {
         let pid = std::process::id();
-        let tmp = std::env::temp_dir().join(format!("examples-fresh-test.{pid}"));
-        fs::create_dir(&tmp).unwrap();
+        // One of the name may be left by a killed process that had our number.
+        let tmps = (0..100).map(|n| format!("examples-fresh-test.{pid}.{n}"));
+        let mut tmps = tmps.map(|name| std::env::temp_dir().join(name));
+        let tmp = tmps.find(|tmp| fs::create_dir(tmp).is_ok()).unwrap();
         let name = |n: usize| tmp.join(format!("x.{pid}.{n}"));
         let mut all: Vec<_> = (0..3).map(|_| Fresh::new(&tmp, "x").unwrap()).collect();
         assert_eq!(all[2].0, name(2));

@@ -15,14 +15,26 @@ use std::time::Duration;
 use examples::cgroupfs::Cgroups;
 use kernfs::fuse::{Mount, Options};
 
+/// Makes a directory of a new name.
+fn fresh(parent: &Path) -> io::Result<PathBuf> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = parent.join(format!("cgroupfs-test-{}-{count}", process::id()));
+        match fs::create_dir(&dir) {
+            // Of a process that has, or had, our number: one that was killed, or in another pid namespace.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| dir),
+        }
+    }
+}
+
 /// A group that is removed at the end, with all in it.
 pub(crate) struct Base(PathBuf);
 
 impl Base {
     fn new(mount: &Path) -> io::Result<Self> {
-        let dir = mount.join(format!("cgroupfs-test-{}", process::id()));
-        fs::create_dir(&dir)?;
-        Ok(Self(dir))
+        fresh(mount).map(Self)
     }
 
     /// A new group.
@@ -78,11 +90,7 @@ struct TempDir(PathBuf);
 
 impl TempDir {
     fn new() -> io::Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("cgroupfs-test-{}-{count}", process::id()));
-        fs::create_dir(&dir)?;
-        Ok(Self(dir))
+        fresh(&std::env::temp_dir()).map(Self)
     }
 }
 

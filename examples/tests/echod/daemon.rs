@@ -39,8 +39,9 @@ fn notify_socket_hears_of_readiness_and_of_the_end() {
     let socket = UnixDatagram::bind(&path).unwrap();
     assert_eq!(states(&socket, &path), ["READY=1", "STOPPING=1"]);
 
-    let name = format!("echod-test-{}", std::process::id());
-    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    // As unique as the directory.
+    let name = scratch.path().file_name().unwrap().to_str().unwrap();
+    let address = SocketAddr::from_abstract_name(name).unwrap();
     let socket = UnixDatagram::bind_addr(&address).unwrap();
     let name = format!("@{name}");
     assert_eq!(states(&socket, &name), ["READY=1", "STOPPING=1"]);

@@ -52,10 +52,7 @@ fn a_run_with_an_end_talks_to_itself_and_prints_the_table() {
 #[test]
 fn metrics_are_the_tree_as_openmetrics_text() {
     let echod = Echod::start(&[]);
-    let mut clients = [1, 2].map(|_| Client::connect(echod.echo));
-    clients.iter_mut().for_each(|client| {
-        client.line();
-    });
+    let mut clients = [1, 2].map(|_| Client::greeted(echod.echo).0);
     clients[1].say("12345\n");
     let (head, body) = http(echod.metrics, GET);
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");

@@ -35,10 +35,11 @@ fn limits_are_written_and_connections_kicked_through_the_mount() {
     assert_eq!(read("config/max_connections"), "2\n");
     assert_eq!(read("config/idle_ms"), "30000\n");
 
-    let mut clients = [1, 2].map(|_| Client::connect(echod.echo));
-    for client in &mut clients {
-        assert_eq!(client.line(), "good day\n");
-    }
+    let mut clients = [1, 2].map(|_| {
+        let (client, greeting) = Client::greeted(echod.echo);
+        assert_eq!(greeting, "good day\n");
+        client
+    });
     assert_eq!(Client::connect(echod.echo).line(), ""); // the third
     assert_eq!(clients[0].say("12345\n"), "12345\n");
     assert_eq!(read("conn/1/bytes_in_total"), "6\n");

@@ -1,7 +1,7 @@
 //! A running echod: started, listened to, and taken away whatever happens.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -240,11 +240,18 @@ impl Client {
         Self(BufReader::new(stream))
     }
 
+    /// With its greeting. Who connects after that is accepted later, too: of two that only connect, the second may be first.
+    pub(crate) fn greeted(address: SocketAddr) -> (Self, String) {
+        let mut client = Self::connect(address);
+        let greeting = client.line();
+        (client, greeting)
+    }
+
     /// The next line; empty if the other side has closed.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         match self.0.read_line(&mut line) {
-            Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => String::new(),
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => String::new(),
             result => result.map(|_| line).unwrap(),
         }
     }
@@ -272,11 +279,17 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("echod-test.{}.{next}", std::process::id());
-        let dir = fs::canonicalize(std::env::temp_dir()).unwrap().join(name);
-        fs::create_dir(&dir).unwrap();
-        Self(dir)
+        let tmp = fs::canonicalize(std::env::temp_dir()).unwrap();
+        loop {
+            let (pid, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let dir = tmp.join(format!("echod-test.{pid}.{next}"));
+            match fs::create_dir(&dir) {
+                Ok(()) => return Self(dir),
+                // Of a process that has, or had, our number: one that was killed, or in another pid namespace.
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => panic!("{}: {e}", dir.display()),
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
