@@ -206,15 +206,15 @@ fn closed_plugins_stay_mapped_and_work_with_threads_inside() {
     assert_eq!(read_all(), [1, 2, 3], "the copies are not apart");
 
     std::thread::scope(|s| {
-        for _ in 0..2 {
+        let threads = [(); 2].map(|()| {
             s.spawn(|| {
                 let sections = plugins.map(Plugin::enter);
                 INSIDE.fetch_add(1, SeqCst);
                 wait_until(|| CLOSED.load(SeqCst));
                 assert_eq!(read_all(), [1, 2, 3]);
                 drop(sections);
-            }); // and the hooks of three closed plugins run at its end
-        }
+            }) // and the hooks of three closed plugins run at its end
+        });
         wait_until(|| INSIDE.load(SeqCst) == 2);
         for plugin in plugins {
             (0..10).for_each(|_| (plugin.call)()); // the sections hold them back
@@ -223,6 +223,9 @@ fn closed_plugins_stay_mapped_and_work_with_threads_inside() {
             plugin.object.close();
         }
         CLOSED.store(true, SeqCst);
+        for thread in threads {
+            thread.join().unwrap(); // the scope's end would not wait for the hooks
+        }
     });
 
     let works = move || {
