@@ -27,7 +27,7 @@ fn storm(synchronize: fn(), mut visit: impl FnMut(&mut dyn FnMut(), &mut dyn FnM
     let bad = AtomicU64::new(0);
     let far = lines(FAR);
     std::thread::scope(|s| {
-        s.spawn(|| {
+        let reader = s.spawn(|| {
             let (mut choice, mut pause, mut dice) = (Dice::new(1), Dice::new(3), Dice::new(4));
             while !over.load(Relaxed) {
                 let mut clog = || {
@@ -60,6 +60,9 @@ fn storm(synchronize: fn(), mut visit: impl FnMut(&mut dyn FnMut(), &mut dyn FnM
             }
         }
         over.store(true, Relaxed);
+        // The scope's end would not wait for its hook: registered, and silent, it would keep the next storm from
+        // cooperative rounds.
+        reader.join().unwrap();
     });
     assert_eq!(bad.into_inner(), 0, "a new reader was not seen");
 }
