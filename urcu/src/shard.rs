@@ -305,7 +305,11 @@ impl Shard {
                 .worker
                 .compare_exchange(NONE, STARTING, Ordering::SeqCst, Ordering::Relaxed);
         // Not `then_some`: it would make the value in any case, and drop it, which gives up the claim.
-        claimed.is_ok().then(|| Start(self))
+        claimed.is_ok().then(|| {
+            // Told when the one before had left. Whoever means this one tells it once more when it runs.
+            self.forget_stop();
+            Start(self)
+        })
     }
 
     /// Tells the worker to leave.
@@ -335,14 +339,21 @@ impl Shard {
             self.progress.wait_while(seen, None);
         }
         self.set_consumer(0);
-        if self.told() == Stop::Now {
-            self.signs.stop.store(Stop::No as u32, Ordering::SeqCst);
-        }
+        self.forget_stop();
         self.signs.worker.store(NONE, Ordering::SeqCst);
         self.progress.signal();
     }
 
-    /// The worker's thread, for who joins it. Once for each worker.
+    /// To leave is told to one worker; to leave when nothing is queued, to all that come.
+    fn forget_stop(&self) {
+        let (now, no) = (Stop::Now as u32, Stop::No as u32);
+        let _ = self
+            .signs
+            .stop
+            .compare_exchange(now, no, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// The thread of the worker that was started last, for who joins it. Once for each worker.
     pub(crate) fn take_thread(&self) -> Option<sys::Thread> {
         let at = self.thread.swap(ptr::null_mut(), Ordering::AcqRel);
         // SAFETY: `Start::succeeded` alone stores here, from Box::into_raw; the swap made it ours.
@@ -385,9 +396,7 @@ impl Shard {
             self.signs.asleep.store(AWAKE, Ordering::Relaxed);
             self.consumer.store(0, Ordering::Relaxed);
             self.signs.worker.store(NONE, Ordering::Relaxed);
-            if self.told() == Stop::Now {
-                self.signs.stop.store(Stop::No as u32, Ordering::Relaxed);
-            }
+            self.forget_stop();
             // Not freed: that would detach a thread of the parent.
             self.thread.store(ptr::null_mut(), Ordering::Relaxed);
         }
@@ -514,6 +523,21 @@ mod tests {
         assert!(shard.claim_start().is_none() && shard.claim_start().is_none());
         assert_eq!(shard.worker(), Worker::Running);
         assert!(shard.take_thread().is_some() && shard.take_thread().is_none());
+    }
+
+    // Who shut down told the worker once more, which had left: the next one left before it ran anything.
+    #[test]
+    fn a_worker_was_told_what_was_meant_for_the_one_before() {
+        let shard = Shard::new();
+        for (told, then) in [
+            (Stop::Now, Stop::No),
+            (Stop::WhenEmpty, Stop::WhenEmpty),
+            (Stop::Now, Stop::No),
+        ] {
+            shard.tell(told);
+            drop(shard.claim_start());
+            assert_eq!(shard.told(), then);
+        }
     }
 
     #[test]

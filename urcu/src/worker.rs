@@ -220,13 +220,17 @@ pub(crate) fn shutdown<H: Home>(home: &H) {
     for shard in backlog.shards() {
         loop {
             let seen = shard.progress().value();
-            if let Some(thread) = shard.take_thread() {
+            let worker = shard.worker();
+            // While one starts, the thread that is there is its predecessor's.
+            if worker != Worker::Starting
+                && let Some(thread) = shard.take_thread()
+            {
                 // Once more: it may be a successor of the one that was told, which nobody has told.
                 shard.tell(Stop::Now);
                 thread.join();
                 break;
             }
-            if shard.worker() == Worker::None {
+            if worker == Worker::None {
                 break;
             }
             // It has only just been started, or somebody else joins it.

@@ -48,6 +48,58 @@ fn a_closed_domain_is_drained_and_given_up() {
     assert_eq!(ran.load(Ordering::Relaxed), 300);
 }
 
+// The worker had left, and its successor had been spawned and not been noted yet: the thread that shutdown joined was
+// that of the first.
+#[test]
+fn shutdown_joined_the_predecessor_of_the_worker_that_ran() {
+    use crate::activity::Activity;
+    use std::sync::mpsc::channel;
+    let home = Shared(Arc::new(Engine::new()));
+    let shard = home.engine().backlog.shard(0);
+    // A worker of this shard that leaves when it is told to.
+    let worker = || {
+        let (tell, tid) = channel();
+        let inside = home.clone();
+        let body = move || {
+            let _ = tell.send(sys::gettid());
+            let shard = inside.engine().backlog.shard(0);
+            while shard.told() != Stop::Now {
+                std::thread::yield_now();
+            }
+            shard.leave();
+        };
+        (sys::spawn("worker", body).unwrap(), tid)
+    };
+    let wait_for = |tid, wanted| {
+        while Activity::of(tid) != Some(wanted) {
+            std::thread::yield_now();
+        }
+    };
+    let start = shard.claim_start().unwrap();
+    let (first, tid) = worker();
+    start.succeeded(first);
+    shard.tell(Stop::Now);
+    wait_for(tid.recv().unwrap(), Activity::Ended);
+
+    let start = shard.claim_start().unwrap();
+    let (tell, tid) = channel();
+    std::thread::scope(|s| {
+        let ender = s.spawn(|| {
+            tell.send(sys::gettid()).unwrap();
+            shutdown(&home);
+        });
+        let tid = tid.recv().unwrap();
+        while !ender.is_finished() && Activity::of(tid) != Some(Activity::Sleeps) {
+            std::thread::yield_now();
+        }
+        let returned = ender.is_finished();
+        start.succeeded(worker().0);
+        ender.join().unwrap();
+        assert!(!returned, "beside a worker");
+    });
+    assert_eq!(shard.worker(), Worker::None);
+}
+
 /// Only lazy callbacks have a grace period at leisure, and only while nobody waits for them.
 #[test]
 fn a_grace_period_is_at_leisure_for_lazy_callbacks_alone() {
