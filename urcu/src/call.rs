@@ -185,7 +185,8 @@ impl<B: Global> Domain<B> {
     }
 
     /// As [`barrier`](Self::barrier), then ends the workers and waits for their threads. Calls that come
-    /// later start workers anew.
+    /// later start workers anew, and so may those that come meanwhile, from callbacks or other threads: when this
+    /// returns, what they queued may still wait, and its worker live.
     ///
     /// For the end of `main`, for leak checkers, before a fork that shall have one thread to copy. urcu does
     /// this nowhere by itself: at exit it would hang wherever exit(3) is called inside a section.
