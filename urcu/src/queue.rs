@@ -257,6 +257,13 @@ impl Queue {
         self.is_done(queued)
     }
 
+    /// Whether somebody waits for more than has run.
+    pub(crate) fn is_wanted(&self) -> bool {
+        // SeqCst, see `want`. A wish that came too late to be told of is not one.
+        let wanted = self.back.wanted.load(Ordering::SeqCst);
+        wanted != 0 && !self.is_done(wanted)
+    }
+
     /// The sum of everything ever queued. When [`is_done`](Self::is_done) says so for a sum read now, every
     /// callback has run whose push happened before: those are the first in the row, and what has run is
     /// its beginning, of at least this weight.

@@ -184,6 +184,12 @@ impl Shard {
         self.signs.haste.load(Ordering::SeqCst)
     }
 
+    /// Whether somebody waits for what is queued here: haste may have been used up by a pass for which it was not
+    /// there yet, as a push counts first.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.lanes.iter().any(Queue::is_wanted)
+    }
+
     /// What waits in the main lane to be taken.
     pub(crate) fn main_pushed(&self) -> Pushed {
         self.lane(Lane::Main).pushed()
@@ -222,7 +228,7 @@ impl Shard {
         drop(locked);
         match taken {
             // Somebody waits for them.
-            [hurry, Pushed::OnlyLazy] if hastened => [hurry, Pushed::Prompt],
+            [hurry, Pushed::OnlyLazy] if hastened || self.is_wanted() => [hurry, Pushed::Prompt],
             taken => taken,
         }
     }
@@ -392,6 +398,11 @@ impl Shard {
             self.lane(lane).after_fork_in_child(self.running(lane));
         }
         self.progress.forget_waiters_after_fork();
+        if runs_here && self.worker() == Worker::Starting {
+            // Its starter, who would have stored this, is not here. The thread that is there is its predecessor's.
+            self.thread.store(ptr::null_mut(), Ordering::Relaxed);
+            self.signs.worker.store(RUNNING, Ordering::SeqCst);
+        }
         if !runs_here {
             self.signs.asleep.store(AWAKE, Ordering::Relaxed);
             self.consumer.store(0, Ordering::Relaxed);
@@ -523,6 +534,41 @@ mod tests {
         assert!(shard.claim_start().is_none() && shard.claim_start().is_none());
         assert_eq!(shard.worker(), Worker::Running);
         assert!(shard.take_thread().is_some() && shard.take_thread().is_none());
+    }
+
+    // It forked in its first callback, before its starter had stored that it runs: who shut down in the child waited for
+    // the starter.
+    #[test]
+    fn a_child_waited_for_the_starter_of_the_worker_that_forked() {
+        let shard = Shard::new();
+        let start = shard.claim_start().unwrap();
+        start.succeeded(sys::spawn("first", || {}).unwrap());
+        shard.leave();
+        let start = shard.claim_start().unwrap();
+        shard.set_consumer(7);
+        shard.lock_for_fork();
+        assert!(!shard.after_fork_in_child(7));
+        core::mem::forget(start); // its owner is in the parent
+        assert_eq!(shard.worker(), Worker::Running);
+        assert!(shard.take_thread().is_none());
+        shard.leave();
+        assert_eq!(shard.worker(), Worker::None);
+    }
+
+    // It was counted before the barrier, and there after the pass that the barrier had hastened.
+    #[test]
+    fn haste_was_used_up_before_what_a_barrier_waited_for_was_there() {
+        let shard = Shard::new();
+        let ran = Arc::new(AtomicUsize::new(0));
+        let lane = shard.lane(Lane::Main);
+        shard.push(counting(&ran), Lane::Main, Haste::Lazy);
+        assert!(!shard.is_wanted());
+        assert!(!lane.want(lane.queued()) && shard.is_wanted());
+        assert_eq!(shard.begin_pass()[Lane::Main as usize], Pushed::Prompt);
+        shard.pop(Lane::Main).unwrap().run();
+        shard.ran(Lane::Main);
+        assert!(!shard.is_wanted());
+        assert!(lane.want(lane.queued()) && !shard.is_wanted()); // too late is no wish
     }
 
     // Who shut down told the worker once more, which had left: the next one left before it ran anything.

@@ -101,6 +101,7 @@ fn try_to_start<H: Home>(home: &H, index: usize) {
         start_worker(home, index);
     } else {
         backlog.strand();
+        backlog.relief().signal(); // who throttles saw a start under way, and helps now
     }
 }
 
@@ -295,6 +296,7 @@ fn help<H: Home>(home: &H, index: usize) {
     }
     shard.set_consumer(0);
     drop(start);
+    home.engine().backlog.relief().signal(); // the same
     if shard.has_work() {
         // Who called meanwhile saw a start under way and left it to us.
         start_worker(home, index);
@@ -355,7 +357,10 @@ fn rest<H: Home>(home: &H, shard: &Shard, memory: &Memory) -> Next {
         let _parked = home.caller().park();
         shard.sleep(depth, limit, stay_awake);
     };
-    let urged = || shard.hurry_pushed() || shard.is_hastened() || shard.told() != Stop::No;
+    let urged = || {
+        let now = shard.hurry_pushed() || shard.is_hastened() || shard.is_wanted();
+        now || shard.told() != Stop::No
+    };
     loop {
         let told = shard.told();
         if told == Stop::Now {

@@ -100,6 +100,23 @@ fn shutdown_joined_the_predecessor_of_the_worker_that_ran() {
     assert_eq!(shard.worker(), Worker::None);
 }
 
+// Who throttled had seen a start under way, and slept on when that was over and no worker there.
+#[test]
+fn who_throttles_is_told_of_the_end_of_help_and_of_what_nobody_starts_for() {
+    let home = Shared(Arc::new(Engine::new()));
+    let backlog = &home.engine().backlog;
+    let mut seen = backlog.relief().value();
+    let mut told = || {
+        let before = core::mem::replace(&mut seen, backlog.relief().value());
+        seen != before
+    };
+    help(&home, 0);
+    assert!(told());
+    backlog.start_failed(sys::monotonic() + Duration::from_secs(1000));
+    try_to_start(&home, 0);
+    assert!(told());
+}
+
 /// Only lazy callbacks have a grace period at leisure, and only while nobody waits for them.
 #[test]
 fn a_grace_period_is_at_leisure_for_lazy_callbacks_alone() {
@@ -166,6 +183,10 @@ fn a_worker_rests_only_while_nobody_waits() {
     assert_eq!(rest(&home, shard, &memory), Next::Run);
     run_all();
     push(Lane::Hurry, Haste::Prompt);
+    assert_eq!(rest(&home, shard, &memory), Next::Run);
+    run_all();
+    push(Lane::Main, Haste::Lazy);
+    assert!(!shard.lane(Lane::Main).want(shard.lane(Lane::Main).queued()));
     assert_eq!(rest(&home, shard, &memory), Next::Run);
     run_all();
     shard.tell(Stop::WhenEmpty);
