@@ -65,7 +65,12 @@ mod tests {
         assert!(own.is_alive() && own.pid == std::process::id());
         let threads = own.threads();
         assert!(threads.contains(&own.pid));
-        assert!(threads.iter().all(|&id| Task::find(id) == Some(own)));
+        let me = fs::read_link("/proc/thread-self").unwrap();
+        let me = me.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        assert!(threads.contains(&me) && Task::find(me) == Some(own));
+        // Those of other tests may have ended meanwhile.
+        let found = |id: &u32| Task::find(*id).is_none_or(|task| task == own);
+        assert!(threads.iter().all(found));
         assert!(all().contains(&own.pid));
         assert!(!Task { start: 1, ..own }.is_alive());
         assert_eq!(Task::find(u32::MAX), None);
