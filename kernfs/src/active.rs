@@ -31,6 +31,8 @@ pub(crate) struct Active<'n> {
     /// The reference was given up. Its end looks here and not at what a user's guard did, so forgetting that
     /// guard is harmless.
     given_up: Cell<bool>,
+    /// It was given up since it last was known to protect.
+    lapsed: Cell<bool>,
     thread: PhantomData<*mut ()>,
 }
 
@@ -73,6 +75,7 @@ impl ActiveWord {
             .map(|_| Active {
                 word: self,
                 given_up: Cell::new(false),
+                lapsed: Cell::new(false),
                 thread: PhantomData,
             })
     }
@@ -125,9 +128,23 @@ impl Active<'_> {
     pub(crate) fn give_up(&self) -> bool {
         let held = !self.given_up.replace(true);
         if held {
+            self.lapsed.set(true);
             self.put();
         }
         held
+    }
+
+    /// Before another callback under the same reference: takes it back, and tells whether it protects.
+    pub(crate) fn protects(&self) -> bool {
+        if !self.lapsed.get() {
+            return true;
+        }
+        self.take_back();
+        // Exact, as all are changes of this one word: what we read is our increment or later. Either the bias is in it,
+        // and a drain may be over; or it comes later, and its drain counts us. Acquire: see `get`.
+        let protects = self.word.is_active();
+        self.lapsed.set(!protects);
+        protects
     }
 
     /// Whether it was given up, and not taken back.

@@ -242,7 +242,8 @@ impl Many<'_, '_> {
     /// callback of it begins after that.
     fn check(&self) -> Result<()> {
         let handle = &self.call.open.handle;
-        match handle.drains() == self.drains {
+        // This order: a node that was hidden and is shown again was drained.
+        match self.active.protects() && handle.drains() == self.drains {
             true => Ok(()),
             false => Err(handle.gone("read")),
         }

@@ -124,6 +124,8 @@ mod open_tests;
 mod opened;
 mod ops;
 mod order;
+#[cfg(test)]
+mod pass_tests;
 mod path;
 mod pending;
 mod poll;

@@ -29,7 +29,7 @@ const FLOORS: &[&[&str]] = &[
     &["attr", "rename", "syscalls", "metrics"],
     &["values", "bin", "group"],
     &["object"],
-    &["fuse", "kernel", "open_tests"],
+    &["fuse", "kernel", "open_tests", "pass_tests"],
 ];
 
 /// The modules of the crate that a source line names.
