@@ -235,8 +235,8 @@ impl fmt::Debug for Queue {
 
 /// A registered [`Watch`]. Dropping it ends the registration.
 ///
-/// A call that had begun may still end after the drop, unless the last listener goes: then the worker has
-/// ended too.
+/// A call that had begun may still end after the drop, unless this was the last listener and nobody waits for changes:
+/// then the worker has ended too.
 #[must_use = "dropping it ends the registration"]
 pub struct Watching {
     queue: Arc<Queue>,

@@ -9,8 +9,8 @@
 //!
 //! Left out: mmap, which the kernel does not hand on.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::abi;
 use super::handles::{Handle, Handles};
@@ -38,8 +38,8 @@ pub(super) struct Adapter {
     stale: Mutex<Vec<News>>,
     /// Whether there are; stored with the lock.
     has_stale: AtomicBool,
-    /// Where the listener of this mount is, 0 if there is none.
-    listener: AtomicUsize,
+    /// The listener of this mount; see [`told_by`](Self::told_by).
+    listener: OnceLock<Weak<dyn Send + Sync>>,
 }
 
 /// Directory offsets of "." and ".."; the tree's own keys are larger.
@@ -59,15 +59,22 @@ impl Adapter {
             retries: Retries::default(),
             stale: Mutex::default(),
             has_stale: AtomicBool::new(false),
-            listener: AtomicUsize::new(0),
+            listener: OnceLock::new(),
         }
     }
 
-    /// The listener that tells the kernel of this mount. It lives as long as the mount.
-    pub(super) fn told_by<L>(&self, listener: &Arc<L>) {
-        // Relaxed: no request was read yet. It is compared only.
+    /// The listener that tells the kernel of this mount.
+    pub(super) fn told_by<L: Send + Sync + 'static>(&self, listener: &Arc<L>) {
+        // Weak: while we may compare its address nobody else's has it, also after the end of the mount.
+        let listener: Weak<L> = Arc::downgrade(listener);
+        let _ = self.listener.set(listener); // once
+    }
+
+    /// Its address.
+    pub(super) fn listener(&self) -> usize {
         self.listener
-            .store(Arc::as_ptr(listener).addr(), Ordering::Relaxed);
+            .get()
+            .map_or(0, |listener| listener.as_ptr().cast::<()>().addr())
     }
 
     /// What the kernel knows.
@@ -356,7 +363,7 @@ impl Adapter {
             match file.open_admitted(access, cred) {
                 Ok(file) => {
                     if flags & sys::O_TRUNC != 0 {
-                        node.was_truncated(self.listener.load(Ordering::Relaxed));
+                        node.was_truncated(self.listener());
                     }
                     Ok(self.handles.insert(id, node, Some(file)))
                 }

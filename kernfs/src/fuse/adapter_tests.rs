@@ -594,3 +594,18 @@ fn the_end_closes_everything() {
     assert!(!adapter.is_known(id));
     assert_eq!(read(&adapter, fh), Err(Errno::EBADF));
 }
+
+// A listener of another mount that came to lie at the same address was not told of changes by O_TRUNC.
+#[test]
+fn a_listener_was_taken_for_one_that_had_ended() {
+    let root = Root::new();
+    let adapter = Adapter::new(root.dir(), None);
+    assert_eq!(adapter.listener(), 0);
+    let first = Arc::new([0_u64; 4]);
+    adapter.told_by(&first);
+    let at = adapter.listener();
+    assert_eq!(at, Arc::as_ptr(&first).addr());
+    drop(first);
+    let later: Vec<_> = (0..100).map(|_| Arc::new([0_u64; 4])).collect();
+    assert!(later.iter().all(|one| Arc::as_ptr(one).addr() != at));
+}

@@ -82,9 +82,9 @@ impl Load {
         }
     }
 
-    /// Waits until a request was served after `since`, or all is over.
-    pub(super) fn wait_for_progress(&self, since: u32) {
-        self.served.wait_while(since, None);
+    /// Waits until a request was served after `since`, or all is over, or for so long.
+    pub(super) fn wait_for_progress(&self, since: u32, limit: Option<Duration>) {
+        self.served.wait_while(since, limit);
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
             load.begins();
             assert_eq!(waits.join().unwrap(), (true, true));
             let since = load.wait_for_need().unwrap();
-            let waits = scope.spawn(move || (load.wait_for_progress(since), needed()));
+            let waits = scope.spawn(move || (load.wait_for_progress(since, None), needed()));
             load.ends();
             load.close();
             assert_eq!(waits.join().unwrap(), ((), false));

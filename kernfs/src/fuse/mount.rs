@@ -240,14 +240,16 @@ impl Live {
             options,
         ));
 
-        let service = Threads::start(&session, options.threads)?;
-        let (queue, out) = (notifier, Arc::clone(&channel));
-        // These end with what they wait for, not with the connection.
+        // These end with what they wait for, not with the connection; and callbacks may wait to be told.
         let undo = |_: &Error| {
-            session.load.close();
-            session.notifier.close();
+            session.close();
             session.end_limit();
+            session.load.close();
+            session.close(); // again, as in `end`
+            session.notifier.close();
         };
+        let service = Threads::start(&session, options.threads).inspect_err(undo)?;
+        let (queue, out) = (notifier, Arc::clone(&channel));
         let body = move || queue.run(&adapter, &out);
         let notifier = Kept::spawn("kernfs-inval".into(), body).inspect_err(undo)?;
         let limited = Arc::clone(&session);

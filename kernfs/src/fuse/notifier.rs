@@ -193,8 +193,7 @@ impl Notifier {
     /// Sends the replies that wait, if the kernel keeps the thread waiting for long. How long until that may be so; `None`:
     /// none waits.
     pub(super) fn relieve(&self, now: Instant) -> Option<Duration> {
-        let mut queue = self.lock();
-        let is_reply = |job: &Job| matches!(job, Job::Reply(_));
+        let queue = self.lock();
         if !queue.jobs.iter().any(|(_, job)| is_reply(job)) {
             return None;
         }
@@ -202,6 +201,12 @@ impl Notifier {
         if !left.is_zero() {
             return Some(left);
         }
+        self.send_replies(queue);
+        None
+    }
+
+    /// Sends all replies that wait, before the news.
+    fn send_replies(&self, mut queue: MutexGuard<'_, Queue>) {
         let all = std::mem::take(&mut queue.jobs).into_iter();
         let (replies, others) = all.partition::<VecDeque<_>, _>(|(_, job)| is_reply(job));
         queue.jobs = others;
@@ -212,7 +217,6 @@ impl Notifier {
             }
         }
         self.progress.notify_all();
-        None
     }
 
     /// Waits until all that was queued before the call has been sent, unless it is hopeless.
@@ -242,11 +246,13 @@ impl Notifier {
         self.lock().jobs.len()
     }
 
-    /// Ends the thread, after what is queued: there may be replies in it.
+    /// Ends the thread, after what is queued. The replies are sent at once: nobody calls [`relieve`](Self::relieve) any
+    /// more, and the thread may wait for a client as long as that likes.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        let mut queue = self.lock();
+        queue.closed = true;
         self.work.notify_all();
-        self.progress.notify_all();
+        self.send_replies(queue);
     }
 
     /// The thread's body.
@@ -276,6 +282,10 @@ impl Notifier {
             }
         }
     }
+}
+
+fn is_reply(job: &Job) -> bool {
+    matches!(job, Job::Reply(_))
 }
 
 /// Errors mean that the kernel does not know the node any more, or that the connection has ended:

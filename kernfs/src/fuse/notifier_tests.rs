@@ -308,6 +308,29 @@ fn who_flushed_slept_on_when_a_signal_took_the_last_job() {
     });
 }
 
+// Nobody relieves it any more when the mount ends, and its thread may be kept by a client for as long as that likes.
+#[test]
+fn a_reply_behind_news_waited_on_when_the_mount_had_ended() {
+    let setup = Setup::new(Root::new());
+    setup.root.attr("a", ro(|| 1)).unwrap();
+    setup.lookup("a").unwrap();
+    setup.root.remove_by_name("a").unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let channel = Arc::new(Channel::new(File::from(OwnedFd::from(writer)).into()));
+    setup.notifier.defer(Reply {
+        channel,
+        unique: 7,
+        payload: Err(5),
+    });
+    let news = setup.notifier.len() - 1;
+    setup.notifier.close(); // and no thread runs it
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).unwrap(); // its end: the reply is gone
+    let header = OutHeader::take(&mut &bytes[..]).unwrap();
+    assert_eq!((header.unique, header.error), (7, -5));
+    assert_eq!(setup.notifier.len(), news);
+}
+
 /// A client who kept a directory locked kept the writes of others waiting, and `flush`.
 #[test]
 fn replies_waited_for_what_the_kernel_did_not_take() {

@@ -14,6 +14,8 @@ use crate::sys::{mounting as sys, say};
 
 /// How long the end of a mount waits for a thread that the kernel may keep.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// When a thread that could not be started is tried again, if no other has come back before.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The threads that serve, and the one that sees to it that there are enough.
 #[derive(Debug)]
@@ -59,7 +61,7 @@ impl Service {
             if !told {
                 told = true;
                 let n = self.lock().len();
-                let why = match started {
+                let why = match &started {
                     Err(error) => error.to_string(),
                     Ok(_) => "that is the limit".into(),
                 };
@@ -72,7 +74,9 @@ impl Service {
                 );
                 say(&line);
             }
-            session.load.wait_for_progress(since);
+            // What was short for the thread may be there again though none of these has come back.
+            let limit = started.is_err().then_some(RETRY);
+            session.load.wait_for_progress(since, limit);
         }
     }
 }
